@@ -1,0 +1,1 @@
+//! Protocol definitions, generated code, and the one place where wire types become ours.

@@ -1,0 +1,1 @@
+//! The central server: loop, store, sessions, control services.

@@ -1,0 +1,216 @@
+//! What goes into the engine and what comes out.
+
+use std::sync::Arc;
+
+use prunella_model::command::Intent;
+use prunella_model::event::FleetEvent;
+use prunella_model::host::HostReport;
+use prunella_model::incident::Severity;
+use prunella_model::observation::Frame;
+use prunella_model::outcome::OutcomeReport;
+use prunella_model::policy::{FleetPolicy, Scope};
+use prunella_model::record::{AuditEntry, Change};
+use prunella_model::{
+    CommandId, Generation, HostId, IncidentId, OperatorName, RepairName, TargetName, TargetRef, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened. Everything the engine learns, it learns from one of these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// Operators changed the policy. Takes effect at once.
+    Policy(Arc<FleetPolicy>),
+    /// An agent's stream began with its first full report.
+    Connected {
+        /// The host, from the peer's certificate.
+        host: HostId,
+        /// Its enrolment, from the peer's certificate.
+        enrolment: u64,
+        /// Everything it said.
+        report: Box<HostReport>,
+    },
+    /// An agent said everything again.
+    Reported {
+        /// The host.
+        host: HostId,
+        /// Everything it said.
+        report: Box<HostReport>,
+    },
+    /// An agent's stream ended.
+    Disconnected {
+        /// The host.
+        host: HostId,
+        /// Whether the agent said goodbye.
+        orderly: bool,
+    },
+    /// An agent saw something.
+    Frame {
+        /// The host.
+        host: HostId,
+        /// What it saw.
+        frame: Frame,
+    },
+    /// An agent lives, and nothing changed.
+    Heartbeat {
+        /// The host.
+        host: HostId,
+    },
+    /// An agent has a command on its disk.
+    Accepted {
+        /// The host.
+        host: HostId,
+        /// The command.
+        command: CommandId,
+    },
+    /// An agent reported what became of a command.
+    Outcome {
+        /// The host.
+        host: HostId,
+        /// Its report.
+        report: OutcomeReport,
+    },
+    /// A command could not be given to its agent's stream. Nothing was sent.
+    Undelivered {
+        /// The command.
+        command: CommandId,
+        /// Why.
+        why: String,
+    },
+    /// Somebody asked for something.
+    Request {
+        /// Chosen by the caller, to match the [`Decision::Reply`].
+        token: u64,
+        /// Who asked, as authenticated.
+        by: OperatorName,
+        /// What.
+        request: Request,
+    },
+    /// A host was removed from the fleet.
+    Forget {
+        /// The host.
+        host: HostId,
+        /// Who removed it.
+        by: OperatorName,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What an operator may ask of the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Stop repairing.
+    Pause {
+        /// What.
+        scope: Scope,
+        /// Why.
+        why: String,
+        /// Until when; null means until it is lifted.
+        until: Option<Timestamp>,
+    },
+    /// Lift a pause.
+    Resume {
+        /// What.
+        scope: Scope,
+    },
+    /// Try a repair now. Brakes of pacing do not apply; rules that prevent harm do.
+    Repair {
+        /// The target.
+        target: TargetRef,
+        /// The repair; null lets the engine choose.
+        repair: Option<RepairName>,
+        /// Why.
+        why: String,
+        /// Decide and check everything, do nothing.
+        dry_run: bool,
+    },
+    /// Give an incident up: cancel what is under way and close it.
+    Cancel {
+        /// The incident.
+        incident: IncidentId,
+        /// Why.
+        why: String,
+    },
+    /// File a fault that no rule sees.
+    Report {
+        /// The target.
+        target: TargetRef,
+        /// How bad.
+        severity: Severity,
+        /// What is wrong, in a line.
+        summary: String,
+    },
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is done, or on its way.
+    Done {
+        /// The incident that shows how it goes on, if there is one.
+        incident: Option<IncidentId>,
+        /// What was done, in a line.
+        message: String,
+    },
+    /// There is no such thing.
+    NotFound {
+        /// What was not found.
+        what: String,
+    },
+    /// It would be wrong to do it now.
+    Refused {
+        /// A stable code, in capitals.
+        reason: String,
+        /// Why, and what to do.
+        message: String,
+    },
+}
+
+/// Something to do. The driver stores all changes of a step first, in one commit, and only then does the rest, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Decision {
+    /// Change what is stored.
+    Store(Change),
+    /// Append to the audit log.
+    Audit(AuditEntry),
+    /// Sign this and send it. What was stored and not sent goes out again after a restart.
+    Dispatch {
+        /// What shall be done.
+        intent: Box<Intent>,
+        /// The decider's generation.
+        generation: Generation,
+    },
+    /// Tell an agent to stop a command before its next step.
+    Cancel {
+        /// The host.
+        host: HostId,
+        /// The command.
+        command: CommandId,
+    },
+    /// Ask an agent to look at a target now.
+    Probe {
+        /// The host.
+        host: HostId,
+        /// The target; null means all of them.
+        target: Option<TargetName>,
+    },
+    /// Tell those who follow along.
+    Announce(FleetEvent),
+    /// Answer a request.
+    Reply {
+        /// The request's token.
+        token: u64,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Tell an agent that its outcome is stored.
+    Acknowledge {
+        /// The host.
+        host: HostId,
+        /// The command.
+        command: CommandId,
+    },
+}
+
+/// What one step decided, in the order in which it shall take effect.
+pub type Decisions = Vec<Decision>;

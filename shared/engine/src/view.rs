@@ -1,0 +1,130 @@
+//! What the engine believes, for people to read. Views are made on request and never change anything.
+
+use std::time::Duration;
+
+use prunella_model::host::TargetReport;
+use prunella_model::incident::Hold;
+use prunella_model::observation::Observation;
+use prunella_model::policy::Mode;
+use prunella_model::record::PauseRecord;
+use prunella_model::{BrakeName, HostId, IncidentId, MetricName, TargetRef, Timestamp};
+
+/// How a host stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostState {
+    /// Its agent talks to the server.
+    Online,
+    /// Its agent said goodbye.
+    Left,
+    /// Its agent fell silent.
+    Silent,
+}
+
+/// The latest value of one measurement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The quantity.
+    pub metric: MetricName,
+    /// The value.
+    pub value: f64,
+    /// When it was taken, by the host's clock.
+    pub at: Timestamp,
+    /// Whether it is recent enough to act on.
+    pub fresh: bool,
+}
+
+/// One target, as the engine sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetView {
+    /// Which one.
+    pub target: TargetRef,
+    /// What its host's administrator declares.
+    pub report: TargetReport,
+    /// Its health, 0 to 100; null without fresh evidence.
+    pub health: Option<f64>,
+    /// The latest verdict of each probe, fresh or not.
+    pub observations: Vec<Observation>,
+    /// The latest measurements.
+    pub readings: Vec<Reading>,
+    /// Open incidents of it.
+    pub incidents: Vec<IncidentId>,
+    /// What it needs, resolved to targets.
+    pub depends_on: Vec<TargetRef>,
+    /// What needs it.
+    pub dependents: Vec<TargetRef>,
+}
+
+/// One host, as the engine sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostView {
+    /// Which one.
+    pub host: HostId,
+    /// How it stands.
+    pub state: HostState,
+    /// Its enrolment.
+    pub enrolment: u64,
+    /// The version of its agent; null before the first report.
+    pub agent_version: Option<String>,
+    /// When it was first seen.
+    pub first_seen: Timestamp,
+    /// When it was last heard of.
+    pub last_seen: Timestamp,
+    /// Its health, 0 to 100: the lowest of its targets'; null without fresh evidence.
+    pub health: Option<f64>,
+    /// How many targets it has.
+    pub targets: usize,
+    /// Open incidents on it.
+    pub incidents: Vec<IncidentId>,
+    /// Why its administrator paused it; null when it is not.
+    pub paused: Option<String>,
+    /// Why its agent only observes; null when it may act.
+    pub observe_only: Option<String>,
+}
+
+/// One brake, as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BrakeView {
+    /// Which one.
+    pub brake: BrakeName,
+    /// What it counts, in a line.
+    pub counts: String,
+    /// What it has counted, where that is one figure.
+    pub current: Option<f64>,
+    /// Its limit, where that is one figure.
+    pub limit: Option<f64>,
+    /// What it holds back now.
+    pub holding: Vec<(IncidentId, Hold)>,
+}
+
+/// The fleet in one look.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetView {
+    /// When this was true.
+    pub at: Timestamp,
+    /// The mode.
+    pub mode: Mode,
+    /// The version of the policy.
+    pub policy_version: u64,
+    /// Hosts by state: online, left, silent.
+    pub online: usize,
+    /// Hosts whose agent said goodbye.
+    pub left: usize,
+    /// Hosts whose agent fell silent.
+    pub silent: usize,
+    /// Targets in all.
+    pub targets: usize,
+    /// Open incidents.
+    pub open: usize,
+    /// Incidents that a person must look at.
+    pub needs_human: usize,
+    /// Incidents that brakes hold back.
+    pub held: usize,
+    /// Incidents closed as repaired since the server started.
+    pub repaired: u64,
+    /// The mean time from first symptom to verified recovery of those; null before the first.
+    pub mean_time_to_repair: Option<Duration>,
+    /// Pauses in force.
+    pub pauses: Vec<PauseRecord>,
+    /// Whether the engine waits for hosts to come back after a start, and until when at most.
+    pub cold_until: Option<Timestamp>,
+}

@@ -1,0 +1,1 @@
+//! Fleet certificates: authority, requests, join tokens, peer identity.

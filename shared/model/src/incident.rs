@@ -1,0 +1,335 @@
+//! The record of an incident: a fault's life from opening to a closing that carries a reason.
+
+use serde::{Deserialize, Serialize};
+
+use crate::observation::Status;
+use crate::outcome::Outcome;
+use crate::step::TargetStep;
+use crate::{
+    BrakeName, CauseName, CommandId, IncidentId, OperatorName, ProbeName, RepairName, RuleName, TargetRef, Timestamp,
+};
+
+/// How bad a fault is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Next maintenance window.
+    Low,
+    /// Within the hour.
+    Medium,
+    /// Within five minutes.
+    High,
+    /// Within a minute.
+    Critical,
+}
+
+/// What kind of trouble a diagnosis speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Category {
+    /// Something that runs stopped doing so properly.
+    Operational,
+    /// The way things depend on each other is the trouble.
+    Structural,
+    /// Prunella's own agent is the trouble.
+    AgentFault,
+    /// Something differs from what was agreed.
+    GovernanceDrift,
+    /// It works, but not for long.
+    StabilityThreat,
+}
+
+/// How soon a diagnosis should be acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Only watch.
+    Monitor,
+    /// In the next quiet window.
+    Scheduled,
+    /// When nothing else waits.
+    Low,
+    /// In turn.
+    Normal,
+    /// Before others.
+    High,
+    /// At once.
+    Immediate,
+}
+
+/// The stages of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Stage {
+    /// A rule found a fault.
+    Detect,
+    /// Category, cause and affected targets are worked out.
+    Classify,
+    /// What a repair will touch is saved.
+    Snapshot,
+    /// Repairs are ranked, and one is chosen.
+    SelectStrategy,
+    /// Brakes are asked; the plan is made.
+    Prepare,
+    /// The command is on its way or being carried out.
+    ExecuteRepair,
+    /// The original symptom is looked at again.
+    Verify,
+    /// The target as a whole and its dependents are looked at.
+    HealthCheck,
+    /// A repair that did not help is undone.
+    Rollback,
+    /// Recovered, and on probation.
+    Stabilize,
+    /// The outcome is learned.
+    Learn,
+    /// The story is complete.
+    Report,
+}
+
+/// One passage through a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// The stage.
+    pub stage: Stage,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; null while it lasts.
+    pub ended_at: Option<Timestamp>,
+    /// What came of it, in a line.
+    pub result: String,
+    /// The target's health when it began, 0 to 100; null when unknown.
+    pub health_before: Option<f64>,
+    /// The target's health when it ended, 0 to 100; null when unknown.
+    pub health_after: Option<f64>,
+}
+
+/// A stable name for "the same fault again": 16 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fingerprint(pub String);
+
+/// One rule's verdict on one target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The rule.
+    pub rule: RuleName,
+    /// The target.
+    pub target: TargetRef,
+    /// The probe whose verdict is the symptom; null when the symptom is a measurement.
+    pub symptom: Option<ProbeName>,
+    /// How bad.
+    pub severity: Severity,
+    /// The key for learning.
+    pub fingerprint: Fingerprint,
+    /// When the symptom was first seen, by the host's clock.
+    pub since: Timestamp,
+    /// One line for a person.
+    pub summary: String,
+}
+
+/// One thing that was seen and bears on the diagnosis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// When it was seen, by the clock of the host that saw it.
+    pub at: Timestamp,
+    /// The target it was seen on.
+    pub target: TargetRef,
+    /// The probe that saw it, if one did.
+    pub probe: Option<ProbeName>,
+    /// The probe's verdict, if it gave one.
+    pub status: Option<Status>,
+    /// One line for a person.
+    pub text: String,
+}
+
+/// What is wrong, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// What kind of trouble.
+    pub category: Category,
+    /// The cause.
+    pub cause: CauseName,
+    /// Where the cause lies; another target than the fault's own when that one is only a victim.
+    pub cause_target: TargetRef,
+    /// How sure, 0 to 1.
+    pub confidence: f64,
+    /// Targets that suffer from it, the fault's own not included.
+    pub affected: Vec<TargetRef>,
+    /// What it stands on.
+    pub evidence: Vec<Evidence>,
+    /// Causes that were considered and rejected, each with the reason.
+    pub rejected: Vec<(CauseName, String)>,
+    /// Repairs that treat the cause, best first.
+    pub recommended: Vec<RepairName>,
+    /// How soon to act.
+    pub priority: Priority,
+}
+
+/// A repair that was considered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// The repair; null is "do nothing".
+    pub repair: Option<RepairName>,
+    /// Its rank value; larger is better. Null when it was ruled out before ranking.
+    pub score: Option<f64>,
+    /// Why it was not taken.
+    pub rejected: String,
+}
+
+/// What verification says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The original symptom is gone, on fresh evidence.
+    Recovered,
+    /// The original symptom is still there, on fresh evidence.
+    Unchanged,
+    /// It is still there, and more is wrong than before.
+    Worse,
+    /// There is no fresh evidence. This is not success.
+    Inconclusive,
+}
+
+/// One try at repairing an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// The repair.
+    pub repair: RepairName,
+    /// The command.
+    pub command: CommandId,
+    /// What was to be done.
+    pub steps: Vec<TargetStep>,
+    /// Why this repair.
+    pub because: String,
+    /// What else was considered.
+    pub alternatives: Vec<Alternative>,
+    /// When the command was decided.
+    pub decided_at: Timestamp,
+    /// What became of it; null while it is under way.
+    pub outcome: Option<Outcome>,
+    /// When that was reported.
+    pub outcome_at: Option<Timestamp>,
+    /// What verification said; null while it has not.
+    pub verdict: Option<Verdict>,
+    /// When it said so.
+    pub verdict_at: Option<Timestamp>,
+    /// What the verdict stands on.
+    pub verdict_evidence: Vec<Evidence>,
+    /// Whether this attempt undoes an earlier one.
+    pub undoes: Option<u32>,
+}
+
+/// When a hold ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Release {
+    /// At a time.
+    At(Timestamp),
+    /// When something happens; said for a person.
+    When(String),
+}
+
+/// A limit that keeps an incident from being repaired now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The brake.
+    pub brake: BrakeName,
+    /// Why it holds, with its figures.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub release: Release,
+}
+
+/// Where an incident stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IncidentState {
+    /// More evidence is needed before a cause can be named.
+    Diagnosing,
+    /// The cause lies upstream; this target is left alone.
+    Upstream {
+        /// The incident of the cause, once it is open.
+        incident: Option<IncidentId>,
+    },
+    /// A repair is wanted, and brakes hold it back.
+    Held,
+    /// A command is under way.
+    Repairing {
+        /// The command.
+        command: CommandId,
+    },
+    /// The command is done; its effect is being looked at.
+    Verifying {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Recovered; watched for a relapse.
+    Probation {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Automatic repair has ended; a person must look.
+    NeedsHuman {
+        /// Why.
+        why: String,
+    },
+    /// Over.
+    Closed(Closing),
+}
+
+/// Why an incident was closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Closing {
+    /// A repair was verified to have healed it.
+    Repaired {
+        /// The repair.
+        repair: RepairName,
+    },
+    /// The symptom went away, on fresh evidence, without a repair of ours.
+    SelfRecovered,
+    /// The cause upstream was healed, and the symptom went away.
+    UpstreamRecovered {
+        /// The incident of the cause.
+        incident: Option<IncidentId>,
+    },
+    /// A person cancelled it.
+    Cancelled {
+        /// Who.
+        by: OperatorName,
+    },
+    /// The target or its host is no longer part of the fleet.
+    TargetGone,
+}
+
+/// The whole record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its id.
+    pub id: IncidentId,
+    /// What was found.
+    pub fault: Fault,
+    /// Other faults of the same target that this incident explains.
+    pub also: Vec<Fault>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// Where it stands.
+    pub state: IncidentState,
+    /// What is wrong, and why; null before it is known.
+    pub diagnosis: Option<Diagnosis>,
+    /// Every passage through a stage, in order.
+    pub stages: Vec<StageRecord>,
+    /// Every try, in order.
+    pub attempts: Vec<Attempt>,
+    /// What holds it back now.
+    pub holds: Vec<Hold>,
+    /// Everything that held it back and has been released, with the time of release.
+    pub released: Vec<(Hold, Timestamp)>,
+    /// When verification first said Recovered in the run that led to closing.
+    pub recovered_at: Option<Timestamp>,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+}

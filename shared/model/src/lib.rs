@@ -1,0 +1,24 @@
+//! The vocabulary of Prunella: plain values that every other crate shares.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number. Values are valid by type: a name
+//! that exists is a well-formed name, so nothing inside has to doubt it again.
+
+pub mod command;
+pub mod event;
+pub mod host;
+pub mod id;
+pub mod incident;
+pub mod link;
+pub mod observation;
+pub mod outcome;
+pub mod policy;
+pub mod record;
+pub mod step;
+pub mod time;
+
+pub use id::{
+    BrakeName, CauseName, FleetName, HostId, MetricName, OperatorName, PartName, ProbeName, RepairName, RuleName,
+};
+pub use id::{CommandId, Generation, Id, IncidentId};
+pub use id::{ServiceName, TargetName, TargetRef};
+pub use time::Timestamp;

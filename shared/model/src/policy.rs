@@ -1,0 +1,267 @@
+//! The fleet policy: how everything is judged and repaired. Owned by the operators, versioned, kept by the server.
+//!
+//! What exists on a host, and what may ever be done there, is not here: that is the host's administrator's to say.
+//! Every key has a default; a file names only what differs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::Dependency;
+use crate::incident::Severity;
+use crate::time::span;
+use crate::{HostId, RepairName, RuleName, ServiceName, TargetName};
+
+/// How eagerly repairs are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Skip pacing, never safety.
+    Aggressive,
+    /// Everything, paced.
+    #[default]
+    Balanced,
+    /// Repair only critical faults.
+    Conservative,
+    /// Decide and show, repair nothing.
+    Disabled,
+}
+
+/// A named set of defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// For fleets that people depend on.
+    #[default]
+    Standard,
+    /// For demonstrations and benchmarks: pacing and cool-downs are lifted, and windows are short. No safety rule is.
+    Rapid,
+}
+
+/// How a repair's effect is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Verification {
+    /// How long after a command is done its symptom may last before the verdict is Unchanged.
+    #[serde(with = "span")]
+    pub deadline: Duration,
+    /// How many good answers in a row make the symptom gone.
+    pub successes: u32,
+    /// How long a healed target is watched for a relapse before its incident is closed.
+    #[serde(with = "span")]
+    pub probation: Duration,
+    /// How long evidence stays fresh when a probe's own interval does not say (three intervals otherwise).
+    #[serde(with = "span")]
+    pub fresh: Duration,
+}
+
+impl Default for Verification {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(60),
+            successes: 2,
+            probation: Duration::from_secs(300),
+            fresh: Duration::from_secs(90),
+        }
+    }
+}
+
+/// The limits on acting. See the brakes' own documentation for what each one counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Attempts at one incident before a person is asked.
+    pub attempts_per_incident: u32,
+    /// Wait before a similar repair of the same target after one that did not hold; doubles each time.
+    #[serde(with = "span")]
+    pub cool_down: Duration,
+    /// Relapses of one target within a day before a person is asked.
+    pub relapses: u32,
+    /// Repairs of one host in any hour.
+    pub host_per_hour: u32,
+    /// Of those, how many each target may use before it only gets what others leave.
+    pub target_reserve: u32,
+    /// Rollbacks of one host in any day.
+    pub rollbacks_per_day: u32,
+    /// Repairs of the fleet in any minute, for each 100 hosts begun.
+    pub fleet_per_minute: u32,
+    /// Repairs of the fleet in any hour, for each 100 hosts begun.
+    pub fleet_per_hour: u32,
+    /// Repairs under way at the same time, for each 100 hosts begun; at least 3.
+    pub fleet_concurrent: u32,
+    /// The share of hosts, in percent, that may be unhealthy before the fleet's breaker opens.
+    pub breaker_percent: u32,
+    /// The fewest known hosts at which the breaker works.
+    pub breaker_hosts: u32,
+    /// The longest wait for hosts to come back after a start of the server.
+    #[serde(with = "span")]
+    pub cold_start: Duration,
+    /// The health, 0 to 100, that a target must have had before its fault to be repaired without a person.
+    pub health_floor: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            attempts_per_incident: 3,
+            cool_down: Duration::from_secs(300),
+            relapses: 3,
+            host_per_hour: 10,
+            target_reserve: 2,
+            rollbacks_per_day: 3,
+            fleet_per_minute: 10,
+            fleet_per_hour: 50,
+            fleet_concurrent: 3,
+            breaker_percent: 20,
+            breaker_hosts: 10,
+            cold_start: Duration::from_secs(120),
+            health_floor: 30,
+        }
+    }
+}
+
+/// Changes to one shipped rule. What is null stays as shipped.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuleSetting {
+    /// False switches the rule off.
+    pub enabled: Option<bool>,
+    /// How bad its faults are.
+    pub severity: Option<Severity>,
+    /// The value above which it speaks, in the rule's own unit.
+    pub threshold: Option<f64>,
+    /// The value below which it is silent again.
+    pub clear: Option<f64>,
+    /// How long the condition must hold, as text: `"300s"`.
+    #[serde(rename = "for", with = "optional_span")]
+    pub hold: Option<Duration>,
+    /// How many times in a row, for rules that count.
+    pub count: Option<u32>,
+}
+
+/// How a service that may span hosts is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServicePolicy {
+    /// What each member needs, beside what its host declares.
+    pub depends_on: Vec<Dependency>,
+    /// The fewest healthy members that must remain while one is repaired.
+    pub minimum_healthy: Option<u32>,
+}
+
+/// The whole policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FleetPolicy {
+    /// Rises with each change. The server sets it; a file may leave it out.
+    pub version: u64,
+    /// How eagerly repairs are made.
+    pub mode: Mode,
+    /// The set of defaults that the rest differs from.
+    pub profile: Profile,
+    /// How long an agent may be silent before its host counts as lost.
+    #[serde(with = "span")]
+    pub heartbeat: Duration,
+    /// How a repair's effect is judged.
+    pub verification: Verification,
+    /// The limits on acting.
+    pub limits: Limits,
+    /// Changes to shipped rules, by name.
+    pub rules: BTreeMap<RuleName, RuleSetting>,
+    /// Repairs that are never chosen.
+    pub forbid_repairs: Vec<RepairName>,
+    /// Services, by name.
+    pub services: BTreeMap<ServiceName, ServicePolicy>,
+}
+
+impl Default for FleetPolicy {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            mode: Mode::Balanced,
+            profile: Profile::Standard,
+            heartbeat: Duration::from_secs(10),
+            verification: Verification::default(),
+            limits: Limits::default(),
+            rules: BTreeMap::new(),
+            forbid_repairs: Vec::new(),
+            services: BTreeMap::new(),
+        }
+    }
+}
+
+impl FleetPolicy {
+    /// The defaults of a profile.
+    ///
+    /// `Rapid` lifts pacing and cool-downs and shortens windows, for demonstrations and benchmarks. Attempts per
+    /// incident, the breaker, blame, freshness and verification stay.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        let standard = Self::default();
+        match profile {
+            Profile::Standard => standard,
+            Profile::Rapid => Self {
+                profile: Profile::Rapid,
+                heartbeat: Duration::from_secs(1),
+                verification: Verification {
+                    deadline: Duration::from_secs(8),
+                    successes: 2,
+                    probation: Duration::from_secs(1),
+                    fresh: Duration::from_secs(2),
+                },
+                limits: Limits {
+                    cool_down: Duration::from_millis(250),
+                    relapses: 1_000_000,
+                    host_per_hour: 1_000_000,
+                    target_reserve: 1_000_000,
+                    fleet_per_minute: 1_000_000,
+                    fleet_per_hour: 1_000_000,
+                    cold_start: Duration::from_secs(5),
+                    ..standard.limits
+                },
+                ..standard
+            },
+        }
+    }
+
+    /// What this policy loosens against the standard one, in a line each, for a person to read at the start.
+    #[must_use]
+    pub fn loosened(&self) -> Vec<String> {
+        match self.profile {
+            Profile::Standard => Vec::new(),
+            Profile::Rapid => vec![
+                "no pacing: repairs per host, per hour and per minute are not limited".to_owned(),
+                "no cool-down between similar repairs beyond 250 ms, and relapses are not counted".to_owned(),
+                "short windows: probation 1 s, verification 8 s, leak detection in seconds".to_owned(),
+            ],
+        }
+    }
+}
+
+/// Who or what a pause covers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Scope {
+    /// Everything.
+    Fleet,
+    /// One host.
+    Host(HostId),
+    /// One target of one host.
+    Target(HostId, TargetName),
+}
+
+mod optional_span {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(span: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        span.map(crate::time::format_span).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| crate::time::parse_span(&text).map_err(de::Error::custom)).transpose()
+    }
+}

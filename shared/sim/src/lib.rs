@@ -1,0 +1,1 @@
+//! A simulated fleet around the real engine and the real ward.

@@ -1,0 +1,1 @@
+//! Accepts or refuses a command under the host's own policy.
