@@ -3,7 +3,13 @@
 /// `prunella.agent.v1`: what agents and servers say to each other.
 pub mod agent {
     /// The first version, and the only one.
-    #[expect(missing_docs, unreachable_pub, clippy::all, clippy::allow_attributes, reason = "generated; the .proto files are documented")]
+    #[expect(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::allow_attributes,
+        reason = "generated; the .proto files are documented"
+    )]
     pub mod v1 {
         tonic::include_proto!("prunella.agent.v1");
     }
@@ -12,7 +18,13 @@ pub mod agent {
 /// `prunella.control.v1`: what operators ask of a fleet.
 pub mod control {
     /// The first version, and the only one.
-    #[expect(missing_docs, unreachable_pub, clippy::all, clippy::allow_attributes, reason = "generated; the .proto files are documented")]
+    #[expect(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::allow_attributes,
+        reason = "generated; the .proto files are documented"
+    )]
     pub mod v1 {
         tonic::include_proto!("prunella.control.v1");
     }
