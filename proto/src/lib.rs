@@ -5,7 +5,6 @@ pub mod agent {
     /// The first version, and the only one.
     #[expect(
         missing_docs,
-        unreachable_pub,
         clippy::all,
         clippy::allow_attributes,
         reason = "generated; the .proto files are documented"
@@ -20,7 +19,6 @@ pub mod control {
     /// The first version, and the only one.
     #[expect(
         missing_docs,
-        unreachable_pub,
         clippy::all,
         clippy::allow_attributes,
         reason = "generated; the .proto files are documented"
