@@ -1,0 +1,162 @@
+//! Settings from text: typed, strict, and with errors that point at the place.
+//!
+//! Pure: text goes in, a value or a [`Located`] error comes out. Reading the file is the caller's.
+
+use std::fmt::Display;
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+
+pub use toml::Spanned;
+
+/// How alike two keys must be for one to be offered in place of the other; below it the offer would confuse.
+const LIKENESS_MIN: f64 = 0.7;
+
+/// What is wrong with a settings file, and where: `file:line:column: what`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {what}")]
+pub struct Located {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong there and, where it is known, what to write instead.
+    pub what: String,
+}
+
+/// The text of one settings file, with the name that errors give it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'t> {
+    file: &'t str,
+    text: &'t str,
+}
+
+impl<'t> Source<'t> {
+    /// The text `text` of the file that errors shall call `file`.
+    #[must_use]
+    pub const fn new(file: &'t str, text: &'t str) -> Self {
+        Self { file, text }
+    }
+
+    /// Reads the whole text as a `T`. Unknown keys are errors where `T` says `deny_unknown_fields`.
+    ///
+    /// # Errors
+    /// [`Located`] at the first place that is not valid TOML or does not fit `T`.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Located> {
+        toml::from_str(self.text).map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            let what = self.unknown_key(error.message(), &span).unwrap_or_else(|| error.message().to_owned());
+            self.at(span, what)
+        })
+    }
+
+    /// An error of the caller's own at a place that a [`Spanned`] value names.
+    #[must_use]
+    pub fn at(&self, span: Range<usize>, what: impl Display) -> Located {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Located {
+            file: self.file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            what: what.to_string(),
+        }
+    }
+
+    /// Says it better, when `message` is serde's complaint about a key that it does not know.
+    fn unknown_key(&self, message: &str, span: &Range<usize>) -> Option<String> {
+        let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+        let found = quoted.next()?;
+        let known: Vec<&str> = quoted.collect();
+        let place =
+            self.table_of(span.start).map_or_else(|| "at the top of the file".to_owned(), |it| format!("in {it}"));
+        let advice = match nearest(found, &known) {
+            Some(key) => format!("did you mean {key:?}?"),
+            None if known.is_empty() => "no key is allowed here".to_owned(),
+            None => format!("allowed here: {}", known.join(", ")),
+        };
+        Some(format!("unknown key {found:?} {place}; {advice}"))
+    }
+
+    /// The table that the byte `at` lies in, as its header says it; none at the top of the file.
+    fn table_of(&self, at: usize) -> Option<String> {
+        let header = |line: &'t str| line.split('#').next().map(str::trim).filter(|it| it.starts_with('['));
+        let line_start = self.text.get(..at)?.rfind('\n').map_or(0, |it| it + 1);
+        let (above, below) = self.text.split_at_checked(line_start)?;
+        match below.lines().next().and_then(header) {
+            // The key is part of a header itself, so its table is the one that the header lies in.
+            Some(own) => {
+                own.trim_matches(['[', ']']).rsplit_once('.').map(|(parent, _)| format!("[{}]", parent.trim()))
+            }
+            None => above.lines().rev().find_map(header).map(str::to_owned),
+        }
+    }
+}
+
+/// The one of `known` that is most like `found`, when it is alike enough to be meant.
+#[must_use]
+pub fn nearest<'k>(found: &str, known: &[&'k str]) -> Option<&'k str> {
+    known
+        .iter()
+        .map(|key| (strsim::jaro_winkler(found, key), *key))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, key)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read from text")]
+    struct File {
+        #[serde(default)]
+        target: Vec<Target>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read from text")]
+    struct Target {
+        name: String,
+        interval: Option<u32>,
+    }
+
+    fn error(text: &str) -> String {
+        Source::new("agent.toml", text).read::<File>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_is_located_and_the_nearest_valid_one_is_offered() {
+        assert_eq!(
+            error("# ü\n[[target]]\nname = \"a\"\n  intervall = 3\n"),
+            "agent.toml:4:3: unknown key \"intervall\" in [[target]]; did you mean \"interval\"?"
+        );
+        assert_eq!(
+            error("[[target]]\nname = \"a\"\nzzz = 3\n"),
+            "agent.toml:3:1: unknown key \"zzz\" in [[target]]; allowed here: name, interval"
+        );
+        assert_eq!(
+            error("targets = 1"),
+            "agent.toml:1:1: unknown key \"targets\" at the top of the file; did you mean \"target\"?"
+        );
+        assert_eq!(
+            error("[targets]\n"),
+            "agent.toml:1:2: unknown key \"targets\" at the top of the file; did you mean \"target\"?"
+        );
+    }
+
+    #[test]
+    fn other_faults_are_located_too() {
+        assert!(error("[[target]]\nname = 5").starts_with("agent.toml:2:8: invalid type"));
+        assert!(error("[[target]]\ninterval = 5").starts_with("agent.toml:1:1: missing field `name`"));
+        assert!(error("[[target]]\nname = \"a").starts_with("agent.toml:2:"));
+        assert!(error("name = \u{0}").starts_with("agent.toml:1:"));
+    }
+}
