@@ -187,8 +187,7 @@ impl Delegation {
     /// [`DocumentError`] says what is wrong.
     pub fn verify(envelope: &Envelope, fleet: &FleetFile, now: Timestamp) -> Result<Self, DocumentError> {
         const DOCUMENT: &str = "delegation";
-        let signers: Vec<PublicKey> =
-            fleet.signers.iter().filter(|it| now <= it.not_after).map(|it| it.key).collect();
+        let signers: Vec<PublicKey> = fleet.signers.iter().filter(|it| now <= it.not_after).map(|it| it.key).collect();
         let payload = verify(envelope, DELEGATION_TYPE, &signers, 1)
             .map_err(|source| DocumentError::Envelope { document: DOCUMENT, source })?;
         let it: Self = from_json(DOCUMENT, payload)?;

@@ -71,10 +71,7 @@ pub fn sign(payload_type: &str, payload: Vec<u8>, keys: &[&SecretKey]) -> Envelo
     let message = pae(payload_type, &payload);
     let signatures = keys
         .iter()
-        .map(|key| Signature {
-            key_id: key.public().id().as_str().to_owned(),
-            signature: key.sign(&message).to_vec(),
-        })
+        .map(|key| Signature { key_id: key.public().id().as_str().to_owned(), signature: key.sign(&message).to_vec() })
         .collect();
     Envelope { payload_type: payload_type.to_owned(), payload, signatures }
 }
@@ -188,11 +185,7 @@ pub fn envelope_from_json(text: &str) -> Result<Envelope, VerifyError> {
     let envelope = Envelope {
         payload_type: text.payload_type,
         payload: text.payload,
-        signatures: text
-            .signatures
-            .into_iter()
-            .map(|it| Signature { key_id: it.keyid, signature: it.sig })
-            .collect(),
+        signatures: text.signatures.into_iter().map(|it| Signature { key_id: it.keyid, signature: it.sig }).collect(),
     };
     check_sizes(&envelope)?;
     Ok(envelope)

@@ -189,9 +189,7 @@ fn not_older(document: &'static str, found: u64, known: u64) -> Result<(), Trust
 
 fn refusal(error: VerifyError) -> Refusal {
     match error {
-        VerifyError::Oversized { found, limit, .. } => {
-            Refusal::Oversized { bytes: found as u64, limit: limit as u64 }
-        }
+        VerifyError::Oversized { found, limit, .. } => Refusal::Oversized { bytes: found as u64, limit: limit as u64 },
         VerifyError::WrongType { found, .. } => Refusal::WrongType { found },
         VerifyError::TooFew { .. } | VerifyError::Json(_) => {
             Refusal::BadSignature { why: "the server's delegated key has not signed these bytes".to_owned() }

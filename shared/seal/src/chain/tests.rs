@@ -105,10 +105,7 @@ fn a_signed_head_shows_truncation_and_rewriting() {
     let head = verify_head("audit", &envelope, &[key.public()]).unwrap();
     let start = Head::genesis("test");
     assert_eq!(check_log(&bytes, start, &[head]), Ok(heads[4]));
-    assert_eq!(
-        check_log(&bytes[..starts[2]], start, &[head]),
-        Err(WitnessError::Truncated { last: 2, witnessed: 3 })
-    );
+    assert_eq!(check_log(&bytes[..starts[2]], start, &[head]), Err(WitnessError::Truncated { last: 2, witnessed: 3 }));
     // Cut inside the witnessed record: by itself it looks torn, but it was once whole.
     assert!(matches!(check_log(&bytes[..starts[3] - 1], start, &[head]), Err(WitnessError::Truncated { .. })));
     let (mut rewritten, mut other) = (Vec::new(), start);

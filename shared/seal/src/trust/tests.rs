@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
 use prunella_model::command::{BootId, Challenge, Envelope, Precondition};
 use prunella_model::observation::Sha256;
 use prunella_model::step::{Effect, Risk, Step, TargetStep};
 use prunella_model::{CommandId, Generation, HostId, IncidentId, RepairName, TargetName};
-use proptest::prelude::*;
 
 use super::*;
 use crate::document::{Approver, HostScope, Scope, Signer};
@@ -90,10 +90,8 @@ fn a_fleet_file_below_its_threshold_is_not_believed() {
 #[test]
 fn new_roots_need_the_signatures_of_old_and_new() {
     let next = FleetFile { version: 4, root_keys: vec![key(9).public()], root_threshold: 1, ..fleet() };
-    let signed_by = |keys: &[&SecretKey]| TrustBundle {
-        fleet: next.sign(keys),
-        delegation: delegation().sign(&key(SIGNER)),
-    };
+    let signed_by =
+        |keys: &[&SecretKey]| TrustBundle { fleet: next.sign(keys), delegation: delegation().sign(&key(SIGNER)) };
     let mut trust = trust();
     assert!(trust.update(&signed_by(&[&key(9)]), NOW).is_err(), "the new root alone");
     assert!(trust.update(&signed_by(&[&key(ROOT), &key(ROOT_2)]), NOW).is_err(), "the old roots alone");
