@@ -1,1 +1,139 @@
-//! The prunella command.
+//! The `prunella` command: the demonstration, a server and agent for one host, and everything an operator asks.
+//!
+//! A library, so that the tests can build the very same program. Exit codes are stable: 0 it went well, 1 it did not,
+//! 2 the command line is wrong. `doctor` and others that say more in their exit code document it on their help page.
+
+pub mod bench;
+pub mod chain;
+pub mod demo;
+pub mod doctor;
+pub mod processes;
+pub mod up;
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// It went well.
+pub const EXIT_OK: u8 = 0;
+/// It did not; the reason is on stderr.
+pub const EXIT_FAILURE: u8 = 1;
+/// The command line is wrong; clap itself exits with this code.
+pub const EXIT_USAGE: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  prunella demo                                  see faults being healed on this machine
+  prunella up --dir ./fleet --config agent.toml  watch and heal your own services
+  prunella --dir ./fleet status                  ask a running server
+
+Exit codes: 0 it went well, 1 it did not, 2 the command line is wrong.";
+
+/// Keeps a fleet of hosts healthy by itself.
+#[derive(Debug, Parser)]
+#[command(name = "prunella", version, after_help = EXAMPLES, max_term_width = 120)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The fleet directory, where the server's addresses and the operator's credentials are.
+    #[arg(long, global = true, value_name = "DIR", env = "PRUNELLA_DIR")]
+    pub dir: Option<PathBuf>,
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs: one JSON document on stdout.
+    Json,
+}
+
+/// One variant for each command; each brings its own arguments and its own `run(self, &Common)`.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Break a small service chain on purpose and watch it being healed.
+    Demo(demo::DemoArgs),
+    /// Run a server and an agent for this host and its own targets until Ctrl-C.
+    Up(up::UpArgs),
+    /// Run the central server.
+    Server(processes::ServerArgs),
+    /// Run the agent of a host.
+    Agent(processes::AgentArgs),
+    /// Check whether this host is fit for an agent; needs no server.
+    Doctor(doctor::DoctorArgs),
+    /// Measure this program on this machine.
+    Bench(bench::BenchArgs),
+    /// A small service chain that the demonstration breaks.
+    #[command(hide = true)]
+    Chain(chain::ChainArgs),
+}
+
+/// The whole program: reads the command line, runs the command, says why when it fails.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Before anything is set up: how fast a service comes back is what the benchmarks measure.
+    if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("chain")) {
+        return chain::main();
+    }
+    let cli = Cli::parse();
+    let result = match cli.verb {
+        Verb::Demo(it) => it.run(&cli.common),
+        Verb::Up(it) => it.run(&cli.common),
+        Verb::Server(it) => it.run(),
+        Verb::Agent(it) => it.run(),
+        Verb::Doctor(it) => it.run(&cli.common),
+        Verb::Bench(it) => it.run(&cli.common),
+        Verb::Chain(it) => it.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("prunella: {error:#}");
+        ExitCode::from(EXIT_FAILURE)
+    })
+}
+
+/// A runtime for a command that talks over the network.
+///
+/// # Errors
+/// When the system gives no more file descriptors.
+pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn walk(command: &clap::Command, path: &str, bare: &mut Vec<String>) {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        if !text.contains("prunella ") && !command.is_hide_set() && command.get_name() != "help" {
+            bare.push(path.to_owned());
+        }
+        for sub in command.get_subcommands() {
+            walk(sub, &format!("{path} {}", sub.get_name()), bare);
+        }
+    }
+
+    #[test]
+    fn every_page_of_help_has_an_example() {
+        Cli::command().debug_assert();
+        let mut bare = Vec::new();
+        walk(&Cli::command(), "prunella", &mut bare);
+        assert!(bare.is_empty(), "no example in after_help of: {bare:?}");
+    }
+}

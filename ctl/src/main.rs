@@ -1,1 +1,7 @@
-fn main() {}
+//! The `prunella` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    prunella::main()
+}

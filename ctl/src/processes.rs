@@ -1,0 +1,76 @@
+//! Server and agent as subcommands, so that one program is enough to run everything.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+
+const SERVER_EXAMPLE: &str = "\
+Example:
+  prunella server --config ./fleet/server.toml
+
+The slim binary prunella-server does the same.";
+
+const AGENT_EXAMPLE: &str = "\
+Example:
+  prunella agent --config /etc/prunella/agent.toml
+
+The slim binary prunella-agent does the same.";
+
+/// Arguments of `prunella server`.
+#[derive(Debug, Args)]
+#[command(after_help = SERVER_EXAMPLE)]
+pub struct ServerArgs {
+    /// The server's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// End when this process ends: the demonstration must leave nothing behind, however it ends.
+    #[arg(long, value_name = "PID", hide = true)]
+    with_parent: Option<i32>,
+}
+
+/// Arguments of `prunella agent`.
+#[derive(Debug, Args)]
+#[command(after_help = AGENT_EXAMPLE)]
+pub struct AgentArgs {
+    /// The agent's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// End when this process ends: the demonstration must leave nothing behind, however it ends.
+    #[arg(long, value_name = "PID", hide = true)]
+    with_parent: Option<i32>,
+}
+
+impl ServerArgs {
+    /// Runs the server until it is told to end.
+    ///
+    /// # Errors
+    /// Whatever kept the server from starting or ended it.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        tie_to_parent(self.with_parent)?;
+        anyhow::bail!("the server is not built yet: {}", self.config.display())
+    }
+}
+
+impl AgentArgs {
+    /// Runs the agent until it is told to end.
+    ///
+    /// # Errors
+    /// Whatever kept the agent from starting or ended it.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        tie_to_parent(self.with_parent)?;
+        anyhow::bail!("the agent is not built yet: {}", self.config.display())
+    }
+}
+
+/// Asks the kernel to end this process in an orderly way when `parent` ends, even if that one is killed.
+fn tie_to_parent(parent: Option<i32>) -> anyhow::Result<()> {
+    let Some(parent) = parent else { return Ok(()) };
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+        .context("asking the kernel for a signal at the end of the parent process")?;
+    // The parent may have ended before the kernel knew that it matters.
+    let now = rustix::process::getppid().map(|it| it.as_raw_nonzero().get());
+    anyhow::ensure!(now == Some(parent), "process {parent}, which this one belongs to, has ended");
+    Ok(())
+}
