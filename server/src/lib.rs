@@ -1,1 +1,3 @@
 //! The central server: loop, store, sessions, control services.
+
+pub mod store;
