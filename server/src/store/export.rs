@@ -163,12 +163,8 @@ pub fn read(path: &Path) -> Result<Export, ExportError> {
 #[must_use]
 pub fn encode(export: &Export) -> Vec<u8> {
     let terms = export.terms.iter().map(|(name, term)| (name.clone(), term.0)).collect();
-    let header = Header {
-        prunella_export: EXPORT_VERSION,
-        revision: export.revision.0,
-        terms,
-        entries: export.entries.len(),
-    };
+    let header =
+        Header { prunella_export: EXPORT_VERSION, revision: export.revision.0, terms, entries: export.entries.len() };
     let mut text = Vec::new();
     push(&mut text, &header);
     for (key, value) in &export.entries {
@@ -201,7 +197,9 @@ pub fn decode(text: &[u8]) -> Result<Export, String> {
         let line: Line = parse(line)?;
         let value = match (line.text, line.hex) {
             (Some(text), None) => text.into_bytes(),
-            (None, Some(hex)) => from_hex(&hex).ok_or_else(|| format!("the value of {} is not hexadecimal", line.key))?,
+            (None, Some(hex)) => {
+                from_hex(&hex).ok_or_else(|| format!("the value of {} is not hexadecimal", line.key))?
+            }
             (Some(_), Some(_)) | (None, None) => return Err(format!("{} has no single value", line.key)),
         };
         if value.len() > VALUE_MAX {

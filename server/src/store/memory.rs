@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Entry, Export, Guard, Leadership, Listing, Op, Page, Pending, Revision, Store, StoreError, Term, Terms, Txn};
+use super::{
+    Entry, Export, Guard, Leadership, Listing, Op, Page, Pending, Revision, Store, StoreError, Term, Terms, Txn,
+};
 
 #[derive(Debug, Default)]
 struct State {

@@ -170,7 +170,10 @@ impl Txn {
         for op in &self.ops {
             check_key(op.key())?;
             if !seen.insert(op.key()) {
-                return Err(StoreError::BadKey { key: op.key().to_owned(), why: "it appears twice in one transaction" });
+                return Err(StoreError::BadKey {
+                    key: op.key().to_owned(),
+                    why: "it appears twice in one transaction",
+                });
             }
             if let Op::Put { key, value } = op
                 && value.len() > VALUE_MAX

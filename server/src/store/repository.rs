@@ -20,7 +20,9 @@ use prunella_model::{CommandId, HostId, Id, IncidentId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Guard, Leadership, Op, Page, Pending, Revision, Store, StoreError, TXN_BYTES_MAX, TXN_OPS_MAX, Txn, VALUE_MAX};
+use super::{
+    Guard, Leadership, Op, Page, Pending, Revision, Store, StoreError, TXN_BYTES_MAX, TXN_OPS_MAX, Txn, VALUE_MAX,
+};
 
 /// What the one decider of a fleet campaigns for.
 pub const DECIDER: &str = "decider";
@@ -265,7 +267,8 @@ impl<S: Store> Repository<S> {
         let listing = self.store.list(PARCELS, Page { after: None, limit: PARCELS_AT_ONCE }).await?;
         let mut parcels = Vec::new();
         for entry in listing.entries {
-            let unreadable = || RepositoryError::Unreadable { key: entry.key.clone(), why: "its key is no number".into() };
+            let unreadable =
+                || RepositoryError::Unreadable { key: entry.key.clone(), why: "its key is no number".into() };
             let id = entry.key.strip_prefix(PARCELS).and_then(parse_sortable).ok_or_else(unreadable)?;
             parcels.push((id, decode(&entry.key, &entry.value)?));
         }
@@ -326,7 +329,12 @@ impl Sorting {
         &mut self.groups[index]
     }
 
-    fn put<T: Serialize>(&mut self, incident: Option<IncidentId>, key: String, value: &T) -> Result<(), RepositoryError> {
+    fn put<T: Serialize>(
+        &mut self,
+        incident: Option<IncidentId>,
+        key: String,
+        value: &T,
+    ) -> Result<(), RepositoryError> {
         let value = encode(&key, value)?;
         if value.len() > VALUE_MAX {
             return Err(StoreError::ValueTooLarge { key, bytes: value.len() }.into());
@@ -397,7 +405,8 @@ impl Sorting {
 const KEY_ROOM: usize = 64;
 
 fn encode<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, RepositoryError> {
-    serde_json::to_vec(value).map_err(|error| RepositoryError::Unwritable { key: key.to_owned(), why: error.to_string() })
+    serde_json::to_vec(value)
+        .map_err(|error| RepositoryError::Unwritable { key: key.to_owned(), why: error.to_string() })
 }
 
 fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, RepositoryError> {

@@ -259,7 +259,8 @@ fn fill(path: &Path, export: Export, at_least: Revision) -> Result<Revision, Imp
     let db = open::raw(path).map_err(broken("creating the new store"))?;
     let mut head = Head { revision: Revision(at_least.max(export.revision).0 + 1), ..Head::NEW };
     let values = export.entries.into_iter().map(|(key, value)| (Kind::Value.key(&key), value));
-    let terms = export.terms.into_iter().map(|(name, term)| (Kind::Term.key(&name), envelope::term_value(term).to_vec()));
+    let terms =
+        export.terms.into_iter().map(|(name, term)| (Kind::Term.key(&name), envelope::term_value(term).to_vec()));
     for (key, value) in values.chain(terms) {
         let sealed = envelope::seal(&key, head.revision, &value);
         head.add(envelope::open(&key, &sealed).map_err(damaged(&key))?.share);

@@ -116,9 +116,7 @@ pub(super) fn lock(places: &Places) -> Result<File, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: places.state.clone() }),
-        Err(TryLockError::Error(source)) => {
-            Err(OpenError::Io { what: "lock", path: places.lock.clone(), source })
-        }
+        Err(TryLockError::Error(source)) => Err(OpenError::Io { what: "lock", path: places.lock.clone(), source }),
     }
 }
 
