@@ -1,5 +1,7 @@
 //! Protocol definitions, generated code, and the one place where wire types become ours.
 
+pub mod wire;
+
 /// `prunella.agent.v1`: what agents and servers say to each other.
 pub mod agent {
     /// The first version, and the only one.

@@ -169,6 +169,14 @@ pub enum Refusal {
         /// Why.
         why: String,
     },
+    /// A reason that this program does not know: a newer agent gave it.
+    #[error("{code}: {message}")]
+    Other {
+        /// The reason's code, as the agent gave it.
+        code: String,
+        /// The agent's words.
+        message: String,
+    },
 }
 
 impl Refusal {
@@ -201,6 +209,7 @@ impl Refusal {
             Self::OverBudget { .. } => "OVER_BUDGET",
             Self::Precondition { .. } => "PRECONDITION",
             Self::ObserveOnly { .. } => "OBSERVE_ONLY",
+            Self::Other { .. } => "OTHER",
         }
     }
 }
