@@ -1,1 +1,3 @@
 //! The host agent: probes, ledger, steps, uplink.
+
+pub mod config;

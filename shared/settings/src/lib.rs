@@ -47,7 +47,10 @@ impl<'t> Source<'t> {
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Located> {
         toml::from_str(self.text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
-            let what = self.unknown_key(error.message(), &span).unwrap_or_else(|| error.message().to_owned());
+            let what = self
+                .unknown_key(error.message(), &span)
+                .or_else(|| unknown_value(error.message()))
+                .unwrap_or_else(|| error.message().to_owned());
             self.at(span, what)
         })
     }
@@ -93,6 +96,18 @@ impl<'t> Source<'t> {
             None => above.lines().rev().find_map(header).map(str::to_owned),
         }
     }
+}
+
+/// Says it better, when `message` is serde's complaint about a word that is none of those it knows.
+fn unknown_value(message: &str) -> Option<String> {
+    let mut quoted = message.strip_prefix("unknown variant ")?.split('`').skip(1).step_by(2);
+    let found = quoted.next()?;
+    let known: Vec<&str> = quoted.collect();
+    let advice = match nearest(found, &known) {
+        Some(word) => format!("did you mean {word:?}?"),
+        None => format!("allowed here: {}", known.join(", ")),
+    };
+    Some(format!("unknown value {found:?}; {advice}"))
 }
 
 /// The one of `known` that is most like `found`, when it is alike enough to be meant.

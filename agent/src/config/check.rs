@@ -1,0 +1,471 @@
+//! From what is written to what is meant: defaults, and everything that types alone cannot check.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use globset::{GlobBuilder, GlobSetBuilder};
+use prunella_model::host::{Dependency, Permit};
+use prunella_model::observation::ProbeKind;
+use prunella_model::step::StepKind;
+use prunella_model::time::format_span;
+use prunella_model::{HostId, PartName, ProbeName, TargetName};
+use prunella_settings::{Located, Source, Spanned};
+
+use super::file::{self, ManagerKind, Span};
+use super::{
+    AgentConfig, CommandConfig, DirectoryConfig, FileConfig, HostLimits, HostPort, HttpSubject, ManagerConfig,
+    ProbeConfig, Subject, TargetConfig,
+};
+
+/// How often a probe looks when nothing else is said: a second is cheap and finds a hung service soon.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest interval: below it the probes themselves would be the load.
+const INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// The longest interval: a day without a look is no watch.
+const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+/// How often directories are walked when nothing else is said: a walk costs more than a look.
+const DIRECTORY_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a file's digest is taken besides its change events, which can be lost.
+const FILE_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a probe waits when nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// How long everything must be well for a file's content to count as known-good.
+const KNOWN_GOOD_AFTER: Duration = Duration::from_secs(60);
+/// How old a file must be to be removed when nothing else is said.
+const OLDER_THAN: Duration = Duration::from_secs(86_400);
+/// How often an hour a permitted step may happen when nothing else is said.
+const PER_HOUR: u32 = 10;
+/// Repairs of the host in any hour when nothing else is said.
+const REPAIRS_PER_HOUR: u32 = 10;
+/// The most targets: what one host's report may hold.
+const TARGETS_MAX: usize = 500;
+
+/// Checks one file.
+pub(super) struct Checker<'t> {
+    pub(super) source: Source<'t>,
+    /// The directory that relative paths start from.
+    pub(super) dir: &'t Path,
+    /// What the kernel calls this host.
+    pub(super) kernel_name: &'t str,
+}
+
+type Checked<T> = Result<T, Located>;
+
+impl Checker<'_> {
+    pub(super) fn config(&self, file: file::File) -> Checked<AgentConfig> {
+        let host = match file.agent.host {
+            Some(host) => host,
+            None => HostId::new(&self.kernel_name.to_ascii_lowercase()).map_err(|bad| {
+                self.source.at(0..0, format!("this host's own name cannot be used ({bad}); set host in [agent]"))
+            })?,
+        };
+        let state_dir = self.path(file.agent.state_dir.as_deref().unwrap_or("state"));
+        let pause_file = file.limits.pause_file.map_or_else(|| state_dir.join("paused"), |it| self.path(&it));
+        let config = AgentConfig {
+            host,
+            state_dir,
+            control: self.addresses(file.agent.control)?,
+            agents: self.addresses(file.agent.agents)?,
+            labels: file.agent.labels,
+            limits: HostLimits {
+                repairs_per_hour: file.limits.repairs_per_hour.unwrap_or(REPAIRS_PER_HOUR),
+                observe_only: file.limits.observe_only,
+                pause_file,
+            },
+            host_probe: ProbeConfig {
+                name: self.probe_name("host", 0..0)?,
+                interval: self.interval(file.host.interval, INTERVAL)?,
+                timeout: TIMEOUT,
+                subject: Subject::Host,
+            },
+            targets: self.targets(file.target)?,
+        };
+        Ok(config)
+    }
+
+    fn targets(&self, tables: Vec<file::Target>) -> Checked<Vec<TargetConfig>> {
+        let mut known: Vec<TargetName> = Vec::new();
+        let mut needs = Vec::new();
+        let mut targets = Vec::new();
+        for table in tables {
+            let (name, span) = (table.name.get_ref().clone(), table.name.span());
+            if name.is_host() {
+                return Err(self.source.at(span, "\"host\" stands for the host itself; choose another name"));
+            }
+            if known.contains(&name) {
+                return Err(self.source.at(span, format!("there is a target {name:?} already")));
+            }
+            if known.len() == TARGETS_MAX {
+                return Err(self.source.at(span, format!("more than {TARGETS_MAX} targets")));
+            }
+            needs.extend(table.depends_on.iter().map(|it| (it.span(), it.get_ref().clone())));
+            targets.push(self.target(&name, table)?);
+            known.push(name);
+        }
+        for (span, need) in needs {
+            if let Dependency::Local(target) = need
+                && !known.contains(&target)
+            {
+                let what = format!(
+                    "no target {target:?} here; for one elsewhere write hosts/HOST/targets/{target} or services/SERVICE"
+                );
+                return Err(self.source.at(span, what));
+            }
+        }
+        Ok(targets)
+    }
+
+    fn target(&self, name: &TargetName, table: file::Target) -> Checked<TargetConfig> {
+        let manager = self.manager(&table)?;
+        let mut probes = Vec::new();
+        for probe in table.probe {
+            self.add_probe(&mut probes, probe, &manager)?;
+        }
+        let own = match manager {
+            ManagerConfig::None => None,
+            ManagerConfig::Command(_) => Some(("process", Subject::Process)),
+            ManagerConfig::Systemd { .. } => Some(("unit", Subject::Unit)),
+        };
+        if let Some((own_name, subject)) = own
+            && !probes.iter().any(|it: &ProbeConfig| it.subject.kind() == subject.kind())
+        {
+            let own_name = self.probe_name(own_name, table.name.span())?;
+            self.insert(&mut probes, own_name, INTERVAL, TIMEOUT, subject, table.name.span())?;
+        }
+        let mut directories = Vec::new();
+        for part in table.directory {
+            directories.push(self.directory(&mut probes, part)?);
+        }
+        let mut files = Vec::new();
+        for part in table.file {
+            files.push(self.file(&mut probes, part)?);
+        }
+        if probes.is_empty() {
+            let what = format!("target {name:?} has nothing to look at; add [[target.probe]], a directory or a file");
+            return Err(self.source.at(table.name.span(), what));
+        }
+        let permits = match table.permit {
+            Some(listed) => self.permits(listed)?,
+            None => default_permits(&manager, &directories, &files),
+        };
+        Ok(TargetConfig {
+            name: name.clone(),
+            service: table.service,
+            labels: table.labels,
+            depends_on: table.depends_on.into_iter().map(Spanned::into_inner).collect(),
+            critical: table.critical,
+            manager,
+            probes,
+            directories,
+            files,
+            permits,
+        })
+    }
+
+    fn manager(&self, table: &file::Target) -> Checked<ManagerConfig> {
+        let kind = table.manager.as_ref().map(|it| *it.get_ref());
+        let command_keys = [
+            ("start", table.start.as_ref().map(Spanned::span)),
+            ("stop", table.stop.as_ref().map(Spanned::span)),
+            ("pid_file", table.pid_file.as_ref().map(Spanned::span)),
+            ("working_dir", table.working_dir.as_ref().map(Spanned::span)),
+            ("env", table.env.as_ref().map(Spanned::span)),
+            ("output", table.output.as_ref().map(Spanned::span)),
+            ("start_with_agent", table.start_with_agent.as_ref().map(Spanned::span)),
+            ("stop_with_agent", table.stop_with_agent.as_ref().map(Spanned::span)),
+        ];
+        if kind != Some(ManagerKind::Command) {
+            for (key, span) in command_keys {
+                if let Some(span) = span {
+                    return Err(self.source.at(span, format!("{key} goes with manager = \"command\" alone")));
+                }
+            }
+        }
+        if kind != Some(ManagerKind::Systemd)
+            && let Some(unit) = &table.unit
+        {
+            return Err(self.source.at(unit.span(), "unit goes with manager = \"systemd\" alone"));
+        }
+        match &table.manager {
+            None => Ok(ManagerConfig::None),
+            Some(it) if *it.get_ref() == ManagerKind::Systemd => match &table.unit {
+                Some(unit) if unit.get_ref().contains('.') => {
+                    Ok(ManagerConfig::Systemd { unit: unit.get_ref().clone() })
+                }
+                Some(unit) => Err(self.source.at(unit.span(), "write the unit with its suffix: nginx.service")),
+                None => {
+                    Err(self.source.at(it.span(), "manager = \"systemd\" needs unit, for example \"nginx.service\""))
+                }
+            },
+            Some(it) => self.command(table, it.span()).map(ManagerConfig::Command),
+        }
+    }
+
+    fn command(&self, table: &file::Target, span: std::ops::Range<usize>) -> Checked<CommandConfig> {
+        let start = table.start.as_ref().ok_or_else(|| {
+            self.source.at(
+                span,
+                "manager = \"command\" needs start, for example [\"/usr/bin/redis-server\", \"--port\", \"6379\"]",
+            )
+        })?;
+        Ok(CommandConfig {
+            start: self.argv(start)?,
+            stop: table.stop.as_ref().map(|it| self.argv(it)).transpose()?,
+            pid_file: table.pid_file.as_ref().map(|it| self.path(it.get_ref())),
+            working_dir: table.working_dir.as_ref().map_or_else(|| self.path("."), |it| self.path(it.get_ref())),
+            env: table.env.as_ref().map(|it| it.get_ref().clone()).unwrap_or_default(),
+            output: table.output.as_ref().map(|it| self.path(it.get_ref())),
+            start_with_agent: table.start_with_agent.as_ref().is_none_or(|it| *it.get_ref()),
+            stop_with_agent: table.stop_with_agent.as_ref().is_some_and(|it| *it.get_ref()),
+        })
+    }
+
+    fn argv(&self, words: &Spanned<Vec<String>>) -> Checked<Vec<String>> {
+        let mut argv = words.get_ref().clone();
+        match argv.first_mut() {
+            Some(program) if !program.is_empty() => {
+                // A bare name is looked up in PATH; a relative path starts where this file is.
+                if program.contains('/') {
+                    *program = self.path(program).display().to_string();
+                }
+            }
+            Some(_) | None => return Err(self.source.at(words.span(), "the list must begin with a program")),
+        }
+        if argv.iter().any(|word| word.contains('\0')) {
+            return Err(self.source.at(words.span(), "a word must not hold a zero byte"));
+        }
+        Ok(argv)
+    }
+
+    fn add_probe(
+        &self,
+        probes: &mut Vec<ProbeConfig>,
+        probe: Spanned<file::Probe>,
+        manager: &ManagerConfig,
+    ) -> Checked<()> {
+        let probe = probe.into_inner();
+        let subject = self.subject(&probe, manager)?;
+        let kind = *probe.kind.get_ref();
+        let (name, span) = match probe.name {
+            Some(name) => (name.get_ref().clone(), name.span()),
+            None => (self.probe_name(kind.as_str(), probe.kind.span())?, probe.kind.span()),
+        };
+        let interval = self.interval(probe.interval, INTERVAL)?;
+        let timeout = self.interval(probe.timeout, TIMEOUT)?;
+        self.insert(probes, name, interval, timeout, subject, span)
+    }
+
+    fn subject(&self, probe: &file::Probe, manager: &ManagerConfig) -> Checked<Subject> {
+        let kind = *probe.kind.get_ref();
+        let keys = [
+            ("url", probe.url.as_ref().map(Spanned::span), kind == ProbeKind::Http),
+            ("expect_status", probe.expect_status.as_ref().map(Spanned::span), kind == ProbeKind::Http),
+            ("address", probe.address.as_ref().map(Spanned::span), kind == ProbeKind::Tcp),
+            ("path", probe.path.as_ref().map(Spanned::span), kind == ProbeKind::Log),
+            ("pattern", probe.pattern.as_ref().map(Spanned::span), kind == ProbeKind::Log),
+        ];
+        for (key, span, fits) in keys {
+            if let (Some(span), false) = (span, fits) {
+                return Err(self.source.at(span, format!("a {} probe has no {key}", kind.as_str())));
+            }
+        }
+        let wrong = |what: &str| Err(self.source.at(probe.kind.span(), what));
+        let missing = |key: &str, example: &str| {
+            self.source.at(probe.kind.span(), format!("a {} probe needs {key}, for example {example:?}", kind.as_str()))
+        };
+        match kind {
+            ProbeKind::Process => match manager {
+                ManagerConfig::Command(_) => Ok(Subject::Process),
+                ManagerConfig::None | ManagerConfig::Systemd { .. } => {
+                    wrong("a process probe needs manager = \"command\"; with systemd use kind = \"unit\"")
+                }
+            },
+            ProbeKind::Unit => match manager {
+                ManagerConfig::Systemd { .. } => Ok(Subject::Unit),
+                ManagerConfig::None | ManagerConfig::Command(_) => wrong("a unit probe needs manager = \"systemd\""),
+            },
+            ProbeKind::Http => {
+                let url = probe.url.as_ref().ok_or_else(|| missing("url", "http://127.0.0.1:8080/health"))?;
+                let expect_status = probe.expect_status.as_ref().map(|it| it.get_ref().clone()).unwrap_or_default();
+                self.http(url, expect_status).map(Subject::Http)
+            }
+            ProbeKind::Tcp => {
+                let address = probe.address.as_ref().ok_or_else(|| missing("address", "127.0.0.1:5432"))?;
+                self.host_port(address.get_ref(), address.span()).map(|address| Subject::Tcp { address })
+            }
+            ProbeKind::Log => {
+                let path = probe.path.as_ref().ok_or_else(|| missing("path", "/var/log/app.log"))?;
+                let pattern = probe.pattern.as_ref().ok_or_else(|| missing("pattern", "ERROR"))?;
+                if pattern.get_ref().is_empty() {
+                    return Err(self.source.at(pattern.span(), "an empty pattern matches every line"));
+                }
+                Ok(Subject::Log { path: self.path(path.get_ref()), pattern: pattern.get_ref().clone() })
+            }
+            ProbeKind::Directory => wrong("a directory is probed by itself: write [[target.directory]]"),
+            ProbeKind::File => wrong("a file is probed by itself: write [[target.file]]"),
+            ProbeKind::Host => wrong("the host is probed by itself; its interval is set in [host]"),
+        }
+    }
+
+    fn http(&self, url: &Spanned<String>, expect_status: Vec<u16>) -> Checked<HttpSubject> {
+        let rest = url.get_ref().strip_prefix("http://").ok_or_else(|| {
+            self.source.at(url.span(), "only http:// addresses can be probed, for example http://127.0.0.1:8080/health")
+        })?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let plain = path.bytes().all(|it| it.is_ascii_graphic());
+        if authority.is_empty() || authority.contains('@') || !plain {
+            return Err(self
+                .source
+                .at(url.span(), "write the address as http://HOST:PORT/PATH, without spaces or a user"));
+        }
+        let with_port = if authority.rsplit(']').next().is_some_and(|it| it.contains(':')) {
+            authority.to_owned()
+        } else {
+            format!("{authority}:80")
+        };
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Ok(HttpSubject { address: self.host_port(&with_port, url.span())?, path, expect_status })
+    }
+
+    fn directory(&self, probes: &mut Vec<ProbeConfig>, part: file::Directory) -> Checked<DirectoryConfig> {
+        if part.quota.get_ref().0 == 0 {
+            return Err(self.source.at(part.quota.span(), "a quota must be more than nothing"));
+        }
+        let mut globs = GlobSetBuilder::new();
+        for glob in &part.matching {
+            let built = GlobBuilder::new(glob.get_ref()).literal_separator(true).build();
+            globs.add(built.map_err(|error| self.source.at(glob.span(), error))?);
+        }
+        if part.matching.is_empty() {
+            return Err(self
+                .source
+                .at(part.name.span(), "a directory needs match, the files that may be removed: [\"*.log\"]"));
+        }
+        let matching = globs.build().map_err(|error| self.source.at(part.name.span(), error))?;
+        let interval = self.interval(part.interval, DIRECTORY_INTERVAL)?;
+        self.part_probe(probes, &part.name, interval, Subject::Directory)?;
+        Ok(DirectoryConfig {
+            path: self.path(part.path.get_ref()),
+            name: part.name.into_inner(),
+            quota_bytes: part.quota.into_inner().0,
+            older_than: part.older_than.map_or(OLDER_THAN, |it| it.0),
+            matching,
+        })
+    }
+
+    fn file(&self, probes: &mut Vec<ProbeConfig>, part: file::FilePart) -> Checked<FileConfig> {
+        let interval = self.interval(part.interval, FILE_INTERVAL)?;
+        self.part_probe(probes, &part.name, interval, Subject::File)?;
+        Ok(FileConfig {
+            path: self.path(part.path.get_ref()),
+            name: part.name.into_inner(),
+            known_good_after: part.known_good_after.map_or(KNOWN_GOOD_AFTER, |it| it.0),
+        })
+    }
+
+    fn part_probe(
+        &self,
+        probes: &mut Vec<ProbeConfig>,
+        part: &Spanned<PartName>,
+        interval: Duration,
+        subject: fn(PartName) -> Subject,
+    ) -> Checked<()> {
+        let name = self.probe_name(part.get_ref().as_str(), part.span())?;
+        self.insert(probes, name, interval, TIMEOUT, subject(part.get_ref().clone()), part.span())
+    }
+
+    fn insert(
+        &self,
+        probes: &mut Vec<ProbeConfig>,
+        name: ProbeName,
+        interval: Duration,
+        timeout: Duration,
+        subject: Subject,
+        span: std::ops::Range<usize>,
+    ) -> Checked<()> {
+        if probes.iter().any(|it| it.name == name) {
+            let what =
+                format!("this target has a probe {name:?} already (directories and files give theirs their own name)");
+            return Err(self.source.at(span, what));
+        }
+        probes.push(ProbeConfig { name, interval, timeout, subject });
+        Ok(())
+    }
+
+    fn permits(&self, listed: file::Permits) -> Checked<Vec<Permit>> {
+        let mut permits: Vec<Permit> = Vec::new();
+        for (step, detail) in listed.0 {
+            if permits.iter().any(|it| it.step == *step.get_ref()) {
+                return Err(self.source.at(step.span(), format!("{} is permitted twice", step.get_ref().as_str())));
+            }
+            permits.push(Permit {
+                step: step.into_inner(),
+                per_hour: detail.per_hour.unwrap_or(PER_HOUR),
+                approvals: detail.approvals,
+            });
+        }
+        Ok(permits)
+    }
+
+    fn addresses(&self, listed: Vec<Spanned<String>>) -> Checked<Vec<String>> {
+        listed.into_iter().map(|it| self.host_port(it.get_ref(), it.span()).map(|_| it.into_inner())).collect()
+    }
+
+    fn host_port(&self, text: &str, span: std::ops::Range<usize>) -> Checked<HostPort> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(HostPort::Address(address));
+        }
+        let good = text.rsplit_once(':').is_some_and(|(host, port)| {
+            let host_fits = host.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'.' | b'_'));
+            !host.is_empty() && host_fits && port.parse::<u16>().is_ok_and(|it| it != 0)
+        });
+        if good {
+            Ok(HostPort::Name(text.to_owned()))
+        } else {
+            Err(self
+                .source
+                .at(span, format!("{text:?} is not an address; write HOST:PORT, for example 127.0.0.1:8080")))
+        }
+    }
+
+    fn interval(&self, span: Option<Spanned<Span>>, default: Duration) -> Checked<Duration> {
+        let Some(span) = span else { return Ok(default) };
+        let found = span.get_ref().0;
+        if (INTERVAL_MIN..=INTERVAL_MAX).contains(&found) {
+            return Ok(found);
+        }
+        let (low, high) = (format_span(INTERVAL_MIN), format_span(INTERVAL_MAX));
+        Err(self.source.at(span.span(), format!("{} is out of range; use {low} to {high}", format_span(found))))
+    }
+
+    fn probe_name(&self, text: &str, span: std::ops::Range<usize>) -> Checked<ProbeName> {
+        ProbeName::new(text).map_err(|bad| self.source.at(span, bad))
+    }
+
+    fn path(&self, text: &str) -> PathBuf {
+        match text {
+            "." if self.dir.as_os_str().is_empty() => PathBuf::from("."),
+            "." => self.dir.to_owned(),
+            text => self.dir.join(text),
+        }
+    }
+}
+
+/// Restart what the file names, clean the directories and put back the files that it names; nothing else.
+fn default_permits(manager: &ManagerConfig, directories: &[DirectoryConfig], files: &[FileConfig]) -> Vec<Permit> {
+    let managed = match manager {
+        ManagerConfig::None => false,
+        ManagerConfig::Command(_) | ManagerConfig::Systemd { .. } => true,
+    };
+    [
+        (StepKind::StartService, managed),
+        (StepKind::RestartService, managed),
+        (StepKind::CleanDirectory, !directories.is_empty()),
+        (StepKind::RestoreFile, !files.is_empty()),
+    ]
+    .into_iter()
+    .filter(|(_, wanted)| *wanted)
+    .map(|(step, _)| Permit { step, per_hour: PER_HOUR, approvals: 0 })
+    .collect()
+}

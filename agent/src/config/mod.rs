@@ -1,0 +1,336 @@
+//! `agent.toml`: what exists on this host, and what may ever be done to it. Only its administrator writes it.
+//!
+//! The file is read strictly and checked whole before anything starts; every error names line and column.
+
+mod check;
+mod file;
+mod size;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use globset::GlobSet;
+use prunella_model::host::{Dependency, DirectoryReport, FileReport, Permit, ProbeReport, TargetReport};
+use prunella_model::observation::{ProbeKind, Sha256};
+use prunella_model::{HostId, PartName, ProbeName, ServiceName, TargetName};
+use prunella_settings::{Located, Source};
+
+/// Why `agent.toml` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}; write one, or name another with --config", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error(transparent)]
+    Wrong(#[from] Located),
+}
+
+/// The whole of `agent.toml`, checked; every path is absolute or relative to the current directory.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The name of this host in the fleet.
+    pub host: HostId,
+    /// Where the agent keeps its key, ledger, spool, snapshots and what it knows of running services.
+    pub state_dir: PathBuf,
+    /// Control addresses of servers (`host:port`), for enrolling and renewing.
+    pub control: Vec<String>,
+    /// Addresses for agents' streams (`host:port`); empty means: those that enrolment names.
+    pub agents: Vec<String>,
+    /// Free labels of the host.
+    pub labels: BTreeMap<String, String>,
+    /// Limits that hold for the whole host.
+    pub limits: HostLimits,
+    /// How the host itself is probed.
+    pub host_probe: ProbeConfig,
+    /// The targets, without the one that stands for the host itself.
+    pub targets: Vec<TargetConfig>,
+}
+
+/// Limits that hold for the whole host, whatever the fleet's policy says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostLimits {
+    /// Commands with an effect in any hour.
+    pub repairs_per_hour: u32,
+    /// Observe and report, refuse every command.
+    pub observe_only: bool,
+    /// While this file exists the agent refuses every command; it is looked at before each step.
+    pub pause_file: PathBuf,
+}
+
+/// One target.
+#[derive(Debug, Clone)]
+pub struct TargetConfig {
+    /// Its name, unique on the host; never `host`.
+    pub name: TargetName,
+    /// The service that it is a member of.
+    pub service: Option<ServiceName>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it needs in order to work.
+    pub depends_on: Vec<Dependency>,
+    /// Whether its loss is a critical matter.
+    pub critical: bool,
+    /// What starts and stops it.
+    pub manager: ManagerConfig,
+    /// Its probes: those of the file, then one for its process or unit, its directories and its files.
+    pub probes: Vec<ProbeConfig>,
+    /// Directories that may be cleaned.
+    pub directories: Vec<DirectoryConfig>,
+    /// Files that may be put back.
+    pub files: Vec<FileConfig>,
+    /// What may be done to it.
+    pub permits: Vec<Permit>,
+}
+
+/// What starts and stops a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManagerConfig {
+    /// Nothing here: the target is only watched.
+    None,
+    /// The agent itself, as the parent of the target's process.
+    Command(CommandConfig),
+    /// systemd.
+    Systemd {
+        /// The unit, for example `nginx.service`.
+        unit: String,
+    },
+}
+
+/// A target whose process the agent starts itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandConfig {
+    /// Program and arguments; no shell reads them.
+    pub start: Vec<String>,
+    /// A program that asks the service to end; none means SIGTERM.
+    pub stop: Option<Vec<String>>,
+    /// A file in which the service itself writes the id of its main process; for services that detach.
+    pub pid_file: Option<PathBuf>,
+    /// Where it runs; none means the directory of `agent.toml`.
+    pub working_dir: PathBuf,
+    /// Added to its environment.
+    pub env: BTreeMap<String, String>,
+    /// Where its output goes, appended; none means nowhere.
+    pub output: Option<PathBuf>,
+    /// Start it when the agent starts and no earlier run of it is known in this boot.
+    pub start_with_agent: bool,
+    /// Stop it when the agent stops in good order.
+    pub stop_with_agent: bool,
+}
+
+/// One probe.
+#[derive(Debug, Clone)]
+pub struct ProbeConfig {
+    /// Its name, unique in the target. The probe of a directory or a file bears its part's name.
+    pub name: ProbeName,
+    /// How often it looks.
+    pub interval: Duration,
+    /// How long it waits for an answer.
+    pub timeout: Duration,
+    /// What it looks at.
+    pub subject: Subject,
+}
+
+/// What a probe looks at.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// The host itself.
+    Host,
+    /// The main process of the target.
+    Process,
+    /// The unit of the target.
+    Unit,
+    /// An HTTP/1.1 address.
+    Http(HttpSubject),
+    /// An address that must accept a connection.
+    Tcp {
+        /// The address.
+        address: HostPort,
+    },
+    /// A file that lines are appended to.
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// A line counts when it contains this.
+        pattern: String,
+    },
+    /// A directory of the target.
+    Directory(PartName),
+    /// A file of the target.
+    File(PartName),
+}
+
+impl Subject {
+    /// The kind of probe that looks at it.
+    #[must_use]
+    pub const fn kind(&self) -> ProbeKind {
+        match self {
+            Self::Host => ProbeKind::Host,
+            Self::Process => ProbeKind::Process,
+            Self::Unit => ProbeKind::Unit,
+            Self::Http(_) => ProbeKind::Http,
+            Self::Tcp { .. } => ProbeKind::Tcp,
+            Self::Log { .. } => ProbeKind::Log,
+            Self::Directory(_) => ProbeKind::Directory,
+            Self::File(_) => ProbeKind::File,
+        }
+    }
+}
+
+/// An HTTP address and what it must answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSubject {
+    /// Where to connect.
+    pub address: HostPort,
+    /// Path and query, with the leading slash.
+    pub path: String,
+    /// Statuses that are good; empty means 200 to 399.
+    pub expect_status: Vec<u16>,
+}
+
+/// A host and a port. Names are looked up at each look; addresses need no look-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPort {
+    /// An address.
+    Address(SocketAddr),
+    /// A name to look up, and a port: `name:port`.
+    Name(String),
+}
+
+/// A directory of a target that may be cleaned.
+#[derive(Debug, Clone)]
+pub struct DirectoryConfig {
+    /// Its name.
+    pub name: PartName,
+    /// Where it is.
+    pub path: PathBuf,
+    /// How many bytes it may use.
+    pub quota_bytes: u64,
+    /// Only files that have not been written for this long may be removed.
+    pub older_than: Duration,
+    /// Only files whose name relative to the directory matches may be removed.
+    pub matching: GlobSet,
+}
+
+/// A file of a target that may be put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileConfig {
+    /// Its name.
+    pub name: PartName,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its content is known to be good when every probe of the target has been Up for this long with it.
+    pub known_good_after: Duration,
+}
+
+impl AgentConfig {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it cannot be read, or at the first place where it is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let kernel_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let name = path.display().to_string();
+        Ok(Self::parse(&name, &text, path.parent().unwrap_or(Path::new("")), kernel_name.trim())?)
+    }
+
+    /// Checks a text as if it were the file `name` in the directory `dir` of a host that the kernel calls `kernel_name`.
+    ///
+    /// # Errors
+    /// [`Located`] at the first place where it is wrong.
+    pub fn parse(name: &str, text: &str, dir: &Path, kernel_name: &str) -> Result<Self, Located> {
+        let source = Source::new(name, text);
+        check::Checker { source, dir, kernel_name }.config(source.read()?)
+    }
+
+    /// The target `name`, if the file has it.
+    #[must_use]
+    pub fn target(&self, name: &TargetName) -> Option<&TargetConfig> {
+        self.targets.iter().find(|it| it.name == *name)
+    }
+
+    /// Everything that the agent tells of its targets, the host itself first. `known_good` says the digest of a
+    /// file's known-good snapshot.
+    pub fn reports(&self, known_good: impl Fn(&TargetName, &PartName) -> Option<Sha256>) -> Vec<TargetReport> {
+        let host = TargetReport {
+            name: TargetName::host(),
+            service: None,
+            labels: self.labels.clone(),
+            depends_on: Vec::new(),
+            critical: true,
+            probes: vec![self.host_probe.report()],
+            permits: Vec::new(),
+            directories: Vec::new(),
+            files: Vec::new(),
+        };
+        std::iter::once(host).chain(self.targets.iter().map(|it| it.report(&known_good))).collect()
+    }
+}
+
+impl TargetConfig {
+    /// The directory `name` of this target, if it has it.
+    #[must_use]
+    pub fn directory(&self, name: &PartName) -> Option<&DirectoryConfig> {
+        self.directories.iter().find(|it| it.name == *name)
+    }
+
+    /// The file `name` of this target, if it has it.
+    #[must_use]
+    pub fn file(&self, name: &PartName) -> Option<&FileConfig> {
+        self.files.iter().find(|it| it.name == *name)
+    }
+
+    fn report(&self, known_good: &impl Fn(&TargetName, &PartName) -> Option<Sha256>) -> TargetReport {
+        TargetReport {
+            name: self.name.clone(),
+            service: self.service.clone(),
+            labels: self.labels.clone(),
+            depends_on: self.depends_on.clone(),
+            critical: self.critical,
+            probes: self.probes.iter().map(ProbeConfig::report).collect(),
+            permits: self.permits.clone(),
+            directories: self
+                .directories
+                .iter()
+                .map(|it| DirectoryReport {
+                    name: it.name.clone(),
+                    path: it.path.display().to_string(),
+                    quota_bytes: it.quota_bytes,
+                })
+                .collect(),
+            files: self
+                .files
+                .iter()
+                .map(|it| FileReport {
+                    name: it.name.clone(),
+                    path: it.path.display().to_string(),
+                    known_good: known_good(&self.name, &it.name),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl ProbeConfig {
+    fn report(&self) -> ProbeReport {
+        ProbeReport {
+            name: self.name.clone(),
+            kind: self.subject.kind(),
+            interval: self.interval,
+            timeout: self.timeout,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
