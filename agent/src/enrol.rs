@@ -1,5 +1,6 @@
 //! How this host becomes a member of a fleet and remains one: its key, its certificate, what it pins.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prunella_identity::{JoinToken, JoinTokenError, PeerCertificate, PeerIdentity, Request};
@@ -9,6 +10,7 @@ use prunella_proto::agent::v1 as pb;
 use prunella_proto::agent::v1::enrolment_service_client::EnrolmentServiceClient;
 use prunella_proto::wire;
 use prunella_seal::{Anchor, Trust, TrustError};
+use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
@@ -170,10 +172,10 @@ impl Membership {
     /// [`EnrolError`] says what to do. Nothing is stored then, but the token may be used up.
     pub async fn join(state: &StateDir, host: &HostId, token: &JoinToken) -> Result<Self, EnrolError> {
         let request = Request::new()?;
-        let tls = prunella_identity::token_client_config(token)?;
+        let tls = prunella_identity::pinned_client_config(&token.fleet, token.ca)?;
         let channel = connect(&token.control, tls).await?;
         let call = pb::EnrolRequest {
-            secret: token.secret.to_text().to_string(),
+            secret: hex(token.secret.as_bytes()),
             host: host.to_string(),
             certificate_request: request.der.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -261,12 +263,9 @@ impl Membership {
     ///
     /// # Errors
     /// [`EnrolError::Tls`] when the papers do not fit together.
-    pub fn tls(&self) -> Result<rustls::ClientConfig, EnrolError> {
-        Ok(prunella_identity::client_config(
-            &self.enrolment.fleet,
-            &self.authority_pem,
-            Some((&self.chain_pem, &self.key_pem)),
-        )?)
+    pub fn tls(&self) -> Result<Arc<ClientConfig>, EnrolError> {
+        let fleet = &self.enrolment.fleet;
+        Ok(prunella_identity::client_config(fleet, &self.authority_pem, &self.chain_pem, &self.key_pem)?)
     }
 
     /// Remembers that there is a ledger from now on.
@@ -314,7 +313,7 @@ impl Membership {
 /// A request for a new certificate, ready to be sent.
 pub struct Renewal {
     request: Vec<u8>,
-    tls: rustls::ClientConfig,
+    tls: Arc<ClientConfig>,
     control: Vec<String>,
 }
 
@@ -341,7 +340,7 @@ impl Renewal {
     }
 }
 
-async fn connect(address: &str, tls: rustls::ClientConfig) -> Result<Channel, EnrolError> {
+async fn connect(address: &str, tls: Arc<ClientConfig>) -> Result<Channel, EnrolError> {
     prunella_proto::dial::dial(address, tls)
         .await
         .map_err(|error| EnrolError::Connect { address: address.to_owned(), why: explain(&error) })
@@ -380,16 +379,22 @@ fn advice(code: Code) -> &'static str {
 
 /// What went wrong with a connection, in words that help.
 fn explain(error: &(dyn std::error::Error + 'static)) -> String {
-    if let Some(words) = prunella_identity::explain_tls(error) {
-        return words;
+    let mut words = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = tls_error(error) {
+            return prunella_identity::explain_tls(tls);
+        }
+        words.push(error.to_string());
+        next = error.source();
     }
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        words = format!("{words}: {inner}");
-        source = inner.source();
-    }
-    words
+    words.join(": ")
+}
+
+/// TLS errors travel inside I/O errors, which do not show them as their source.
+fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.downcast_ref().or_else(|| inner?.downcast_ref())
 }
 
 fn bad_answer(why: impl Into<String>) -> EnrolError {
@@ -424,6 +429,10 @@ fn addresses(given: Vec<String>) -> Result<Vec<String>, EnrolError> {
 
 fn chain_pem(chain: &[Vec<u8>]) -> String {
     chain.iter().map(|it| pem(it)).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A certificate in PEM.

@@ -6,3 +6,4 @@ pub mod config;
 pub mod pause;
 pub mod spool;
 pub mod state_dir;
+pub mod uplink;
