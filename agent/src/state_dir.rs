@@ -45,11 +45,11 @@ impl StateDir {
     /// # Errors
     /// [`StateError::Io`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|source| StateError::Io { verb: "make the directory", path: path.to_owned(), source })?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| StateError::Io {
+            verb: "make the directory",
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -105,8 +105,8 @@ impl StateDir {
     /// # Errors
     /// [`StateError`].
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StateError> {
-        let bytes = serde_json::to_vec_pretty(value)
-            .map_err(|source| StateError::Damaged { path: self.path(name), source })?;
+        let bytes =
+            serde_json::to_vec_pretty(value).map_err(|source| StateError::Damaged { path: self.path(name), source })?;
         self.write(name, &bytes)
     }
 }
