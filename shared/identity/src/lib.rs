@@ -11,7 +11,9 @@ mod secret;
 mod tls;
 mod token;
 
-pub use authority::{AGENT_LIFE, CA_LIFE, Credential, FleetCa, IssueError, Issued, OPERATOR_LIFE, Request, SERVER_LIFE};
+pub use authority::{
+    AGENT_LIFE, CA_LIFE, Credential, FleetCa, IssueError, Issued, OPERATOR_LIFE, Request, SERVER_LIFE,
+};
 pub use join::{JOIN_LIFE, JoinGrant, JoinToken, JoinTokenError};
 pub use peer::{CaPin, IdentityError, PeerCertificate, PeerIdentity, RENEW_GRACE, Role, UnknownRole};
 pub use secret::{Secret, SecretHash};

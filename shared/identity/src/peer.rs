@@ -260,11 +260,7 @@ fn check_usage(cert: &X509Certificate<'_>, identity: &PeerIdentity) -> Result<()
         PeerIdentity::Server { .. } => server && !client && !other,
         PeerIdentity::Agent { .. } | PeerIdentity::Operator { .. } => client && !server && !other,
     };
-    if right {
-        Ok(())
-    } else {
-        Err(IdentityError::Odd { why: format!("its key usage does not fit {identity}") })
-    }
+    if right { Ok(()) } else { Err(IdentityError::Odd { why: format!("its key usage does not fit {identity}") }) }
 }
 
 fn timestamp(seconds: i64) -> Timestamp {

@@ -10,7 +10,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::server::odd;
@@ -93,8 +95,7 @@ impl ServerCertVerifier for Servers {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let parsed = ParsedCertificate::try_from(leaf)?;
-        let check =
-            |roots| verify_server_cert_signed_by_trust_anchor(&parsed, roots, others, now, self.algorithms.all);
+        let check = |roots| verify_server_cert_signed_by_trust_anchor(&parsed, roots, others, now, self.algorithms.all);
         match &self.authority {
             Authority::Known(roots) => check(roots)?,
             Authority::Pinned(pin) => check(&pinned(*pin, others)?)?,

@@ -12,9 +12,7 @@ pub fn explain_tls(error: &Error) -> String {
             "the client showed no certificate, but this address is for agents alone: enrol the host with a join token"
                 .to_owned()
         }
-        Error::InvalidMessage(_) => {
-            "the other side does not speak TLS: check the address and the port".to_owned()
-        }
+        Error::InvalidMessage(_) => "the other side does not speak TLS: check the address and the port".to_owned(),
         other => format!("the TLS handshake failed: {other}"),
     }
 }

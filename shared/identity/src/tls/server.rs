@@ -61,9 +61,8 @@ struct Clients {
 impl Clients {
     fn new(fleet: &FleetName, ca: &CertificateDer<'_>, listener: Listener) -> Result<Self, TlsError> {
         let unusable = |_| TlsError::Pem { what: "authority's certificate (ca.pem)", content: "certificate" };
-        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider())
-            .build()
-            .map_err(unusable)?;
+        let inner =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider()).build().map_err(unusable)?;
         Ok(Self { fleet: fleet.clone(), listener, inner })
     }
 

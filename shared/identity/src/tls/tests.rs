@@ -84,10 +84,7 @@ fn peer(fleet: &Fleet, leaf: Option<Vec<u8>>) -> PeerCertificate {
 fn an_agent_is_known_by_its_certificate() {
     let fleet = Fleet::new("demo");
     let leaf = handshake(fleet.listener(Listener::Agents), fleet.agent(Duration::ZERO)).unwrap();
-    assert_eq!(
-        peer(&fleet, leaf).identity,
-        PeerIdentity::Agent { host: HostId::new("h1").unwrap(), enrolment: 1 }
-    );
+    assert_eq!(peer(&fleet, leaf).identity, PeerIdentity::Agent { host: HostId::new("h1").unwrap(), enrolment: 1 });
 }
 
 #[test]
@@ -130,8 +127,7 @@ fn another_fleets_credentials_are_refused_on_both_sides() {
     // An agent that trusts our server, with a certificate of the other authority.
     let request = Request::new().unwrap();
     let issued = theirs.ca.issue_agent(&request.der, &HostId::new("h1").unwrap(), 1, now(), AGENT_LIFE).unwrap();
-    let mixed =
-        client_config(&ours.name, ours.ca.certificate_pem(), &issued.chain_pem, &request.key_pem).unwrap();
+    let mixed = client_config(&ours.name, ours.ca.certificate_pem(), &issued.chain_pem, &request.key_pem).unwrap();
     for listener in [Listener::Agents, Listener::Control] {
         let (who, _) = handshake(ours.listener(listener), mixed.clone()).unwrap_err();
         assert_eq!(who, "server");
