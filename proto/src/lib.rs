@@ -1,5 +1,6 @@
 //! Protocol definitions, generated code, and the one place where wire types become ours.
 
+pub mod dial;
 pub mod wire;
 
 /// `prunella.agent.v1`: what agents and servers say to each other.

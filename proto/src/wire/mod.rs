@@ -14,6 +14,11 @@ mod outcome;
 mod step;
 mod time;
 
+#[cfg(test)]
+mod dice;
+#[cfg(test)]
+mod tests;
+
 pub use command::{
     decode_delivery, decode_envelope, decode_intent, decode_signed_command, decode_trust, encode_delivery,
     encode_envelope, encode_intent, encode_signed_command, encode_trust,
