@@ -1,0 +1,55 @@
+//! Moves parcels out of the store into the audit log and the history. Off the hot path; safe to repeat after a crash.
+
+use prunella_model::{Id, incident::Incident};
+
+use crate::audit::{AuditError, AuditLog};
+use crate::history::{History, HistoryError};
+use crate::store::Store;
+use crate::store::repository::{Parcel, Repository, RepositoryError};
+
+/// Why parcels could not be moved. They stay in the store, and the next try begins with them.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The store failed.
+    #[error("parcels cannot be taken out of the store")]
+    Repository(#[from] RepositoryError),
+    /// The audit log failed.
+    #[error("the audit log cannot be written")]
+    Audit(#[from] AuditError),
+    /// The history failed.
+    #[error("the history cannot be written")]
+    History(#[from] HistoryError),
+}
+
+/// Moves everything that waits; returns how many parcels that were. First to disk, then out of the store: a crash in
+/// between moves a parcel twice, and both files know what they have.
+///
+/// Blocks its thread for the disk: run it on a task of its own, a second or so after commits, and once before closing.
+/// It takes locks on nothing, so one task at a time must own log and history.
+///
+/// # Errors
+/// [`ArchiveError`]; nothing is lost.
+pub async fn empty_outbox<S: Store>(
+    repository: &Repository<S>,
+    audit: &mut AuditLog,
+    history: &mut History,
+) -> Result<usize, ArchiveError> {
+    let mut moved = 0;
+    loop {
+        let parcels = repository.parcels().await?;
+        if parcels.is_empty() {
+            return Ok(moved);
+        }
+        write(&parcels, audit, history)?;
+        let ids: Vec<Id> = parcels.iter().map(|(id, _)| *id).collect();
+        repository.remove_parcels(&ids).await?;
+        moved += ids.len();
+    }
+}
+
+fn write(parcels: &[(Id, Parcel)], audit: &mut AuditLog, history: &mut History) -> Result<(), ArchiveError> {
+    audit.append(parcels.iter().map(|(id, parcel)| (*id, parcel.audit.as_slice())))?;
+    let closed: Vec<Incident> = parcels.iter().flat_map(|(_, parcel)| parcel.closed.iter().cloned()).collect();
+    history.append(&closed)?;
+    Ok(())
+}
