@@ -46,7 +46,9 @@ pub enum AuditError {
         source: io::Error,
     },
     /// Somebody, or a failing disk, has changed the log.
-    #[error("the audit log {path} was changed: {why}. See `prunella audit verify`; move the directory away to begin a new log")]
+    #[error(
+        "the audit log {path} was changed: {why}. See `prunella audit verify`; move the directory away to begin a new log"
+    )]
     Changed {
         /// The file.
         path: PathBuf,

@@ -268,15 +268,16 @@ impl History {
             let length = u32::from_le_bytes([l0, l1, l2, l3]);
             let whole = rest.get(..length as usize);
             let end = RECORD_HEADER + length as usize;
-            let right = whole.is_some()
-                && crc32fast::hash(&bytes[at + 8..at + end]) == u32::from_le_bytes([c0, c1, c2, c3]);
+            let right =
+                whole.is_some() && crc32fast::hash(&bytes[at + 8..at + end]) == u32::from_le_bytes([c0, c1, c2, c3]);
             if !right && (whole.is_none() && length as usize <= RECORD_MAX || at + end == bytes.len()) {
                 break;
             }
             if !right {
                 return Err(damaged(at, "its checksum does not match"));
             }
-            let number_at = |from: usize| head.get(from..from + 8).and_then(|it| it.try_into().ok()).map(u64::from_le_bytes);
+            let number_at =
+                |from: usize| head.get(from..from + 8).and_then(|it| it.try_into().ok()).map(u64::from_le_bytes);
             let (Some(epoch), Some(counter)) = (number_at(8), number_at(16)) else {
                 return Err(damaged(at, "its id is cut off"));
             };

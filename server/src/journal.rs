@@ -81,7 +81,9 @@ pub enum JournalError {
         why: String,
     },
     /// A record in the middle is not what was written.
-    #[error("{path} is damaged at byte {offset}, in record {record}: {why}; only the {record} records before it can be used")]
+    #[error(
+        "{path} is damaged at byte {offset}, in record {record}: {why}; only the {record} records before it can be used"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -172,7 +174,8 @@ impl Journal {
 
     fn record<T: Serialize>(&mut self, value: &T) -> Result<(), JournalError> {
         let unwritable = |why: String| JournalError::Unwritable { why };
-        let mut bytes = postcard::to_extend(value, vec![0; RECORD_HEADER]).map_err(|error| unwritable(error.to_string()))?;
+        let mut bytes =
+            postcard::to_extend(value, vec![0; RECORD_HEADER]).map_err(|error| unwritable(error.to_string()))?;
         let body = &bytes[RECORD_HEADER..];
         if body.len() > RECORD_MAX {
             return Err(unwritable(format!("it has {} bytes; at most {RECORD_MAX} are allowed", body.len())));
