@@ -72,7 +72,10 @@ pub(crate) fn delegation(ward: &Ward, delivery: &Delivery, intent: &Intent, it: 
         return outside(format!("{} is not in it", step.step.kind().as_str()));
     }
     if !intent.dry_run && ward.budget.commands(now.boot) >= scope.per_hour {
-        return outside(format!("{} commands an hour for each host are delegated, and that is used up", scope.per_hour));
+        return outside(format!(
+            "{} commands an hour for each host are delegated, and that is used up",
+            scope.per_hour
+        ));
     }
     Ok(())
 }
@@ -82,7 +85,11 @@ pub(crate) fn freshness(ward: &Ward, delivery: &Delivery, now: Moment) -> Check 
         return Err(Refusal::WrongChallenge);
     };
     if delivery.lifetime > LIFETIME_MAX {
-        let why = format!("it wants to live {} s; at most {} are allowed", delivery.lifetime.as_secs(), LIFETIME_MAX.as_secs());
+        let why = format!(
+            "it wants to live {} s; at most {} are allowed",
+            delivery.lifetime.as_secs(),
+            LIFETIME_MAX.as_secs()
+        );
         return Err(Refusal::Expired { why });
     }
     // The server received the challenge after it was made here, so measured from its making everything comes early.
@@ -155,9 +162,7 @@ pub(crate) fn step_count(intent: &Intent) -> Check {
 /// Everything that a command names must be something that `agent.toml` names.
 pub(crate) fn named(policy: &LocalPolicy, intent: &Intent) -> Check {
     let not_named = |what: String| Refusal::NotNamed { what };
-    let target = |name: &TargetName| {
-        policy.targets.get(name).ok_or_else(|| not_named(format!("target {name}")))
-    };
+    let target = |name: &TargetName| policy.targets.get(name).ok_or_else(|| not_named(format!("target {name}")));
     for it in &intent.steps {
         part_named(target(&it.target)?, &it.target, &it.step)?;
     }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use proptest::prelude::*;
 use prunella_model::command::{BootId, Challenge, Delivery, Intent, LIFETIME_MAX, Precondition, STEPS_MAX};
 use prunella_model::host::Permit;
 use prunella_model::id::Id;
@@ -11,7 +12,6 @@ use prunella_model::{
     CommandId, FleetName, Generation, HostId, IncidentId, PartName, ProbeName, RepairName, TargetName, Timestamp,
 };
 use prunella_seal::{Delegation, HostScope, Opened, Scope, SecretKey};
-use proptest::prelude::*;
 
 use super::*;
 
@@ -188,10 +188,7 @@ fn the_good_case_is_accepted_and_moves_the_marks() {
     let mut case = case();
     case.opened.delivery.generation = Generation(id(6));
     let accepted = case.judge().unwrap();
-    assert_eq!(
-        accepted,
-        Accepted { command: CommandId(id(9)), generation: Generation(id(6)), lapsed: None }
-    );
+    assert_eq!(accepted, Accepted { command: CommandId(id(9)), generation: Generation(id(6)), lapsed: None });
     assert_eq!(case.ward.mark(), Generation(id(6)));
 }
 
