@@ -8,6 +8,7 @@ use prunella_model::command::TrustBundle;
 use prunella_model::{FleetName, HostId, Timestamp};
 use prunella_proto::agent::v1 as pb;
 use prunella_proto::agent::v1::enrolment_service_client::EnrolmentServiceClient;
+use prunella_proto::dial::{DialError, DialOptions, dial};
 use prunella_proto::wire;
 use prunella_seal::{Anchor, Trust, TrustError};
 use rustls::ClientConfig;
@@ -82,12 +83,13 @@ pub enum EnrolError {
     #[error("the stored key and certificates cannot be used; empty the state_dir and join again")]
     Tls(#[from] prunella_identity::TlsError),
     /// The control address cannot be reached.
-    #[error("the server at {address} cannot be reached: {why}")]
-    Connect {
+    #[error("the server cannot be asked")]
+    Dial(#[from] DialError),
+    /// The server did not answer in time.
+    #[error("{address} did not answer within {} s; is it the control address?", ANSWER_MAX.as_secs())]
+    Silent {
         /// The control address.
         address: String,
-        /// What to check.
-        why: String,
     },
     /// The server said no.
     #[error("{address} refused: {}. {advice}", status.message())]
@@ -181,7 +183,7 @@ impl Membership {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let answer = answered(&token.control, EnrolmentServiceClient::new(channel).enrol(call)).await?;
-        let papers = Self::check(state, host, token, request.key_pem, answer)?;
+        let papers = Self::accept(state, host, token, request.key_pem, answer)?;
         papers.store()?;
         tracing::info!(
             target: "prunella::enrol", fleet = %papers.enrolment.fleet, host = %host,
@@ -190,8 +192,25 @@ impl Membership {
         Ok(papers)
     }
 
+    /// Whether these papers are those of `host`, and of the fleet that `token` is for.
+    ///
+    /// # Errors
+    /// [`EnrolError::OtherHost`] or [`EnrolError::OtherFleet`].
+    pub fn check(&self, host: &HostId, token: Option<&JoinToken>) -> Result<(), EnrolError> {
+        let own = &self.enrolment;
+        if own.host != *host {
+            return Err(EnrolError::OtherHost { configured: host.clone(), enrolled: own.host.clone() });
+        }
+        match token {
+            Some(token) if token.fleet != own.fleet => {
+                Err(EnrolError::OtherFleet { own: own.fleet.clone(), found: token.fleet.clone() })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Believes nothing of an answer that the token does not vouch for.
-    fn check(
+    fn accept(
         state: &StateDir,
         host: &HostId,
         token: &JoinToken,
@@ -340,10 +359,10 @@ impl Renewal {
     }
 }
 
-async fn connect(address: &str, tls: Arc<ClientConfig>) -> Result<Channel, EnrolError> {
-    prunella_proto::dial::dial(address, tls)
-        .await
-        .map_err(|error| EnrolError::Connect { address: address.to_owned(), why: explain(&error) })
+async fn connect(address: &str, tls: Arc<ClientConfig>) -> Result<Channel, DialError> {
+    let options =
+        DialOptions { small_windows: true, explain: prunella_identity::explain_tls, ..DialOptions::default() };
+    dial(address, tls, &options).await
 }
 
 async fn answered<T>(
@@ -355,10 +374,7 @@ async fn answered<T>(
         Ok(Err(status)) => {
             Err(EnrolError::Refused { address: address.to_owned(), advice: advice(status.code()), status: Box::new(status) })
         }
-        Err(_) => Err(EnrolError::Connect {
-            address: address.to_owned(),
-            why: format!("no answer within {} s; is it the control address?", ANSWER_MAX.as_secs()),
-        }),
+        Err(_) => Err(EnrolError::Silent { address: address.to_owned() }),
     }
 }
 
@@ -375,26 +391,6 @@ fn advice(code: Code) -> &'static str {
         Code::InvalidArgument | Code::OutOfRange => "Check the host name in agent.toml, and upgrade whichever side is older",
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => "The server's log says more",
     }
-}
-
-/// What went wrong with a connection, in words that help.
-fn explain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(tls) = tls_error(error) {
-            return prunella_identity::explain_tls(tls);
-        }
-        words.push(error.to_string());
-        next = error.source();
-    }
-    words.join(": ")
-}
-
-/// TLS errors travel inside I/O errors, which do not show them as their source.
-fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    error.downcast_ref().or_else(|| inner?.downcast_ref())
 }
 
 fn bad_answer(why: impl Into<String>) -> EnrolError {

@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +23,12 @@ pub enum StateError {
         /// What the system says.
         #[source]
         source: io::Error,
+    },
+    /// Another agent uses the directory.
+    #[error("another agent runs with {}; stop it first, or give this one a state_dir of its own", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
     },
     /// A file is there, but not as this program writes it.
     #[error("{} is damaged; stop the agent, empty its state_dir and join this host again with a new token", path.display())]
@@ -51,6 +59,21 @@ impl StateDir {
             source,
         })?;
         Ok(Self { path: path.to_owned() })
+    }
+
+    /// Makes sure that no other agent uses the directory, for as long as the returned file is open.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`] when one does.
+    pub fn lock(&self) -> Result<File, StateError> {
+        let path = self.path("lock");
+        let io = |source| StateError::Io { verb: "lock", path: path.clone(), source };
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(Errno::WOULDBLOCK) => Err(StateError::InUse { path: self.path.clone() }),
+            Err(error) => Err(io(error.into())),
+        }
     }
 
     /// Where a file of that name is.
@@ -129,6 +152,16 @@ mod tests {
         assert_eq!(mode(state.path("key.pem")), 0o600);
         assert_eq!(mode(state.path("")), 0o700);
         assert_eq!(fs::read_dir(state.path("")).unwrap().count(), 1, "nothing half-written is left");
+    }
+
+    #[test]
+    fn two_agents_cannot_share_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let lock = state.lock().unwrap();
+        assert!(matches!(state.lock(), Err(StateError::InUse { .. })));
+        drop(lock);
+        assert!(state.lock().is_ok());
     }
 
     #[test]

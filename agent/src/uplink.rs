@@ -5,16 +5,18 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prunella_model::Timestamp;
 use prunella_model::command::{Challenge, TrustBundle};
 use prunella_model::host::HostReport;
 use prunella_model::link::{AgentMessage, PROTOCOL, ServerMessage};
-use prunella_model::observation::{Frame, Sample};
 use prunella_proto::agent::v1::agent_service_client::AgentServiceClient;
 use prunella_proto::agent::v1::{StreamRequest, StreamResponse};
+use prunella_proto::dial::{DialError, DialOptions, dial};
 use prunella_proto::wire;
+use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -45,15 +47,12 @@ const MESSAGE_MAX: usize = 1024 * 1024;
 /// Why a stream could not be opened, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// No connection to any of the server's addresses.
-    #[error("no connection to {address}")]
-    Connect {
-        /// The address tried last.
-        address: String,
-        /// What went wrong.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// No connection to any of the server's addresses; this is what the last one came to.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// There is nowhere to connect to.
+    #[error("no address of a server is known; write `agents = [\"host:port\"]` into agent.toml")]
+    NoAddress,
     /// The server, or the connection, ended the stream.
     #[error("the stream ended: {}", status.message())]
     Status {
@@ -126,11 +125,33 @@ pub struct Link {
     heard: u64,
     heartbeat: Duration,
     quiet_until: Instant,
-    /// The last value sent of each series, by number: what has not changed is not said again.
-    values: Vec<Option<f64>>,
 }
 
 impl Link {
+    /// Connects to the first of `addresses` that lets this agent in, and opens a stream there.
+    ///
+    /// # Errors
+    /// The [`LinkError`] of the last address.
+    pub async fn connect(
+        addresses: Vec<String>,
+        tls: Arc<ClientConfig>,
+        report: HostReport,
+    ) -> Result<(Self, Welcome), LinkError> {
+        let options =
+            DialOptions { small_windows: true, explain: prunella_identity::explain_tls, ..DialOptions::default() };
+        let mut last = LinkError::NoAddress;
+        for address in addresses {
+            match dial(&address, Arc::clone(&tls), &options).await {
+                Ok(channel) => match Self::open(channel, report.clone()).await {
+                    Ok(opened) => return Ok(opened),
+                    Err(error) => last = error,
+                },
+                Err(error) => last = error.into(),
+            }
+        }
+        Err(last)
+    }
+
     /// Opens a stream on `channel`: says Hello with `report` and waits for the welcome.
     ///
     /// # Errors
@@ -158,7 +179,7 @@ impl Link {
         in_order(1, sequence)?;
         let heartbeat = heartbeat.clamp(HEARTBEAT_BOUNDS.0, HEARTBEAT_BOUNDS.1);
         let quiet_until = Instant::now() + heartbeat;
-        let link = Self { to, from, fresh, said: 1, heard: 1, heartbeat, quiet_until, values: Vec::new() };
+        let link = Self { to, from, fresh, said: 1, heard: 1, heartbeat, quiet_until };
         Ok((link, Welcome { at, trust }))
     }
 
@@ -186,18 +207,6 @@ impl Link {
         self.said += 1;
         self.quiet_until = Instant::now() + self.heartbeat;
         Ok(())
-    }
-
-    /// Says a frame without the samples that have not changed; says nothing when nothing is left.
-    ///
-    /// # Errors
-    /// Those of [`Link::say`].
-    pub fn say_frame(&mut self, mut frame: Frame) -> Result<(), LinkError> {
-        frame.samples.retain(|sample| news(&mut self.values, *sample));
-        if frame.samples.is_empty() && frame.series.is_empty() && frame.observations.is_empty() {
-            return Ok(());
-        }
-        self.say(&AgentMessage::Frame(frame))
     }
 
     /// The next message of the server. Dropping the future loses nothing.
@@ -230,19 +239,6 @@ fn ended(status: tonic::Status) -> LinkError {
 
 fn in_order(expected: u64, found: u64) -> Result<(), LinkError> {
     if expected == found { Ok(()) } else { Err(LinkError::Gap { expected, found }) }
-}
-
-/// Whether a sample differs from the last one sent of its series; remembers it.
-fn news(values: &mut Vec<Option<f64>>, sample: Sample) -> bool {
-    if sample.value.is_nan() {
-        return false;
-    }
-    let Ok(index) = usize::try_from(sample.series) else { return false };
-    if values.len() <= index {
-        values.resize(index + 1, None);
-    }
-    let Some(slot) = values.get_mut(index) else { return false };
-    slot.replace(sample.value).map(f64::to_bits) != Some(sample.value.to_bits())
 }
 
 /// How long to wait before the attempt after `failures` failed ones: anything from nothing up to a bound that doubles.
@@ -402,18 +398,6 @@ mod tests {
             assert!(wait >= Duration::from_secs(5) && wait < Duration::from_secs(10));
             assert!(asked_wait(Duration::MAX, random) <= BACKOFF_MAX * 11);
         }
-    }
-
-    #[test]
-    fn only_what_changed_is_said_again() {
-        let mut values = Vec::new();
-        let sample = |series, value| Sample { series, value };
-        assert!(news(&mut values, sample(3, 0.0)));
-        assert!(!news(&mut values, sample(3, 0.0)));
-        assert!(news(&mut values, sample(3, 1.5)));
-        assert!(news(&mut values, sample(0, 1.5)));
-        assert!(!news(&mut values, sample(0, f64::NAN)));
-        assert!(!news(&mut values, sample(0, 1.5)));
     }
 
     #[test]
