@@ -171,7 +171,7 @@ impl Link {
         let welcomed = async {
             let mut from = client.stream(ReceiverStream::new(queue)).await.map_err(ended)?.into_inner();
             let first = from.message().await.map_err(ended)?.ok_or(LinkError::Ended)?;
-            Ok((from, first))
+            Ok::<_, LinkError>((from, first))
         };
         let (from, first) = timeout(OPEN_MAX, welcomed).await.map_err(|_| LinkError::Silent)??;
         let (sequence, message) = wire::decode_server(first).map_err(LinkError::Unreadable)?;
