@@ -108,7 +108,9 @@ pub enum EnrolError {
         why: String,
     },
     /// The server's authority does not come from the root keys that the token pins.
-    #[error("the server cannot show the authority that the join token promises; make a new token and check its address")]
+    #[error(
+        "the server cannot show the authority that the join token promises; make a new token and check its address"
+    )]
     Trust(#[from] TrustError),
 }
 
@@ -315,7 +317,9 @@ impl Membership {
             return Err(bad_answer("the new certificate is for another key"));
         }
         if pem(&answer.authority) != self.authority_pem {
-            return Err(bad_answer("it names another authority; join again with a new token if the fleet's has changed"));
+            return Err(bad_answer(
+                "it names another authority; join again with a new token if the fleet's has changed",
+            ));
         }
         self.chain_pem = chain_pem(&answer.certificates);
         self.certificate = certificate;
@@ -371,9 +375,11 @@ async fn answered<T>(
 ) -> Result<T, EnrolError> {
     match tokio::time::timeout(ANSWER_MAX, call).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => {
-            Err(EnrolError::Refused { address: address.to_owned(), advice: advice(status.code()), status: Box::new(status) })
-        }
+        Ok(Err(status)) => Err(EnrolError::Refused {
+            address: address.to_owned(),
+            advice: advice(status.code()),
+            status: Box::new(status),
+        }),
         Err(_) => Err(EnrolError::Silent { address: address.to_owned() }),
     }
 }
@@ -388,7 +394,9 @@ fn advice(code: Code) -> &'static str {
         Code::ResourceExhausted | Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled => {
             "Try again in a moment"
         }
-        Code::InvalidArgument | Code::OutOfRange => "Check the host name in agent.toml, and upgrade whichever side is older",
+        Code::InvalidArgument | Code::OutOfRange => {
+            "Check the host name in agent.toml, and upgrade whichever side is older"
+        }
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => "The server's log says more",
     }
 }
