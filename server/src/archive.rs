@@ -53,3 +53,32 @@ fn write(parcels: &[(Id, Parcel)], audit: &mut AuditLog, history: &mut History) 
     history.append(&closed)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use prunella_model::Timestamp;
+    use prunella_model::record::Change;
+
+    use super::*;
+    use crate::store::MemoryStore;
+    use crate::store::repository::tests::{entry, incident};
+
+    #[tokio::test]
+    async fn parcels_arrive_once_even_when_the_move_is_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::lead(MemoryStore::new(), Timestamp::from_secs(9), 0).await.unwrap();
+        for n in 1..=100 {
+            let changes = [Change::CloseIncident(Box::new(incident(n)))];
+            repository.commit(&changes, &[entry("closed", Some(n))]).unwrap().await.unwrap();
+        }
+        // A crash after the files were written and before the parcels were removed.
+        let first = repository.parcels().await.unwrap();
+        let (audit_dir, history_dir) = (dir.path().join("audit"), dir.path().join("history"));
+        write(&first, &mut AuditLog::open(&audit_dir).unwrap(), &mut History::open(&history_dir).unwrap()).unwrap();
+        let mut audit = AuditLog::open(&audit_dir).unwrap();
+        let mut history = History::open(&history_dir).unwrap();
+        assert_eq!(empty_outbox(&repository, &mut audit, &mut history).await.unwrap(), 100);
+        assert_eq!((audit.head().sequence, history.len()), (100, 100));
+        assert_eq!(empty_outbox(&repository, &mut audit, &mut history).await.unwrap(), 0);
+    }
+}

@@ -443,3 +443,6 @@ fn pause_key(scope: &Scope) -> String {
         Scope::Target(host, target) => format!("{PAUSES}target/{host}/{target}"),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -19,6 +19,13 @@ use crate::store::{Revision, export};
 /// How long sled may take to open. A store within its limits takes a second or two; a damaged one may never return.
 const OPEN_TIME: Duration = Duration::from_secs(60);
 
+/// How long to wait for a lock. A process that is ending, or one that is just being started by this one, holds it for
+/// some milliseconds more.
+const LOCK_TIME: Duration = Duration::from_secs(1);
+
+/// How often a lock is tried meanwhile.
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
 /// What sled may keep in memory, in bytes: all of the content that the store is meant for.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 
@@ -183,7 +190,18 @@ fn try_open(path: &Path, at_least: Option<Revision>) -> Result<(Db, Head), Fault
 }
 
 fn open_raw(path: &Path) -> Result<Db, Fault> {
-    raw(path).map_err(|error| Fault::Damaged(format!("it cannot be opened: {error}")))
+    let mut waited = Duration::ZERO;
+    loop {
+        match raw(path) {
+            Ok(db) => return Ok(db),
+            // sled has a lock of its own, and no error of its own for it.
+            Err(error) if waited < LOCK_TIME && error.to_string().contains("could not acquire lock") => {
+                thread::sleep(LOCK_RETRY);
+                waited += LOCK_RETRY;
+            }
+            Err(error) => return Err(Fault::Damaged(format!("it cannot be opened: {error}"))),
+        }
+    }
 }
 
 /// Opens sled itself, as this program always does.
