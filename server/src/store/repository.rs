@@ -234,8 +234,15 @@ impl<S: Store> Repository<S> {
         guards: Vec<Guard>,
         audit: Vec<AuditEntry>,
     ) -> Result<Revision, RepositoryError> {
-        let put = Op::Put { key: key.to_owned(), value: encode(key, value)? };
-        self.write_op(put, guards, audit).await
+        self.write_all(vec![Self::put(key, value)?], guards, audit).await
+    }
+
+    /// The operation that writes one record, for [`Repository::write_all`].
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn put<T: Serialize>(key: &str, value: &T) -> Result<Op, RepositoryError> {
+        Ok(Op::Put { key: key.to_owned(), value: encode(key, value)? })
     }
 
     /// Removes one record, with its audit entries, if `guards` hold.
@@ -248,12 +255,21 @@ impl<S: Store> Repository<S> {
         guards: Vec<Guard>,
         audit: Vec<AuditEntry>,
     ) -> Result<Revision, RepositoryError> {
-        self.write_op(Op::Delete { key: key.to_owned() }, guards, audit).await
+        self.write_all(vec![Op::Delete { key: key.to_owned() }], guards, audit).await
     }
 
-    async fn write_op(&self, op: Op, guards: Vec<Guard>, audit: Vec<AuditEntry>) -> Result<Revision, RepositoryError> {
+    /// Changes several records at once, with their audit entries, if `guards` hold.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when a guard does not hold; otherwise when the store fails.
+    pub async fn write_all(
+        &self,
+        ops: Vec<Op>,
+        guards: Vec<Guard>,
+        audit: Vec<AuditEntry>,
+    ) -> Result<Revision, RepositoryError> {
         let mut group = Group { parcel: Parcel { audit, closed: Vec::new() }, ..Group::default() };
-        group.ops.insert(op.key().to_owned(), op);
+        group.ops.extend(ops.into_iter().map(|op| (op.key().to_owned(), op)));
         let mut txn = self.txn(group)?;
         txn.guards.extend(guards);
         Ok(self.store.commit(txn).await?)

@@ -1,0 +1,268 @@
+//! `server.toml`: typed, checked whole before a port opens.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use prunella_model::FleetName;
+use prunella_settings::{Located, Source, Spanned};
+use serde::Deserialize;
+
+use crate::files::{self, FileError};
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Something in it is wrong.
+    #[error(transparent)]
+    Wrong(#[from] Located),
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The fleet's name.
+    pub fleet: FleetName,
+    /// Where everything is kept that must outlive the process.
+    #[serde(default = "default_state_dir")]
+    pub state_dir: PathBuf,
+    /// The policy that a new fleet starts with. Later ones are the store's.
+    #[serde(default = "default_policy")]
+    pub policy: PathBuf,
+    /// Where the two addresses are written once they are listened on.
+    #[serde(default = "default_addresses")]
+    pub addresses: PathBuf,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Under which addresses others reach this server.
+    #[serde(default)]
+    pub public: Public,
+    /// Certificates.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Keys for signing.
+    #[serde(default)]
+    pub keys: Keys,
+    /// Documents of authority.
+    #[serde(default)]
+    pub trust: TrustFiles,
+    /// Exports of the store.
+    #[serde(default)]
+    pub export: Export,
+    /// The journal, for replay.
+    #[serde(default)]
+    pub journal: Journal,
+}
+
+/// Where to listen. Port 0 takes any free one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// For operators and joining hosts.
+    pub control: SocketAddr,
+    /// For agents.
+    pub agents: SocketAddr,
+}
+
+/// Under which addresses others reach this server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Public {
+    /// Host and port of the control listener, for join tokens; unset means the address listened on.
+    pub control: Option<String>,
+    /// Hosts and ports at which agents connect, in the order in which to try them; empty means the address listened on.
+    pub agents: Vec<String>,
+    /// DNS names and IP addresses in the server's certificate; empty means those in `control` and `agents`.
+    pub names: Vec<String>,
+}
+
+/// Certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The fleet's authority.
+    pub authority: PathBuf,
+    /// Its key.
+    pub authority_key: PathBuf,
+    /// The server's certificate chain.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// Keys for signing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// The server's key, which signs deliveries.
+    pub server: PathBuf,
+    /// The fleet signer's key, if this machine shall renew the delegation by itself; best kept elsewhere.
+    pub signer: Option<PathBuf>,
+}
+
+/// Documents of authority.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrustFiles {
+    /// The fleet file, signed by the root keys.
+    pub fleet: PathBuf,
+    /// The delegation, signed by a fleet signer.
+    pub delegation: PathBuf,
+}
+
+/// Exports of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Export {
+    /// How often the store is exported.
+    #[serde(with = "prunella_model::time::span")]
+    pub every: Duration,
+    /// How many exports are kept.
+    pub keep: u32,
+}
+
+/// The journal, for replay.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Journal {
+    /// How much of it is kept, in bytes.
+    pub max_bytes: u64,
+}
+
+fn default_state_dir() -> PathBuf {
+    "state".into()
+}
+
+fn default_policy() -> PathBuf {
+    "policy.toml".into()
+}
+
+fn default_addresses() -> PathBuf {
+    "addresses.json".into()
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            authority: "tls/ca.pem".into(),
+            authority_key: "tls/ca.key".into(),
+            certificate: "tls/server.pem".into(),
+            key: "tls/server.key".into(),
+        }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { server: "keys/server.key".into(), signer: None }
+    }
+}
+
+impl Default for TrustFiles {
+    fn default() -> Self {
+        Self { fleet: "trust/fleet.json".into(), delegation: "trust/delegation.json".into() }
+    }
+}
+
+impl Default for Export {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(600), keep: 12 }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { max_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it are relative to the file's directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: what is wrong, where, and what to write instead.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = files::read_text(path)?;
+        let name = path.display().to_string();
+        let base = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Self::parse(&name, &text)?.under(base))
+    }
+
+    /// Reads a text. Paths stay as they are.
+    ///
+    /// # Errors
+    /// [`Located`].
+    pub fn parse(file: &str, text: &str) -> Result<Self, Located> {
+        #[derive(Deserialize)]
+        struct Places {
+            export: Option<ExportPlaces>,
+            listen: Spanned<toml::Value>,
+        }
+        #[derive(Deserialize)]
+        struct ExportPlaces {
+            every: Option<Spanned<toml::Value>>,
+        }
+        let source = Source::new(file, text);
+        let config: Self = source.read()?;
+        let places: Places = source.read()?;
+        if config.export.every < Duration::from_secs(1) {
+            let span = places.export.and_then(|it| it.every).map_or(0..0, |it| it.span());
+            return Err(source.at(span, "an export at most every second; write for example \"10m\""));
+        }
+        let Listen { control, agents } = config.listen;
+        if control == agents && control.port() != 0 {
+            return Err(source.at(places.listen.span(), "control and agents must be two different addresses"));
+        }
+        Ok(config)
+    }
+
+    fn under(mut self, base: &Path) -> Self {
+        let paths = [
+            &mut self.state_dir,
+            &mut self.policy,
+            &mut self.addresses,
+            &mut self.tls.authority,
+            &mut self.tls.authority_key,
+            &mut self.tls.certificate,
+            &mut self.tls.key,
+            &mut self.keys.server,
+            &mut self.trust.fleet,
+            &mut self.trust.delegation,
+        ];
+        for path in paths.into_iter().chain(self.keys.signer.as_mut()) {
+            // Joining an absolute path yields that path.
+            *path = base.join(&*path);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "fleet = \"f\"\n[listen]\ncontrol = \"127.0.0.1:0\"\nagents = \"127.0.0.1:0\"\n";
+
+    #[test]
+    fn the_least_configuration_has_the_usual_places() {
+        let config = Config::parse("server.toml", LEAST).unwrap().under(Path::new("/etc/f"));
+        assert_eq!(config.state_dir, Path::new("/etc/f/state"));
+        assert_eq!(config.keys.server, Path::new("/etc/f/keys/server.key"));
+        assert_eq!(config.keys.signer, None);
+    }
+
+    #[test]
+    fn errors_point_at_their_place() {
+        let error = |text: &str| Config::parse("server.toml", text).unwrap_err().to_string();
+        let typo = format!("{LEAST}contrl = \"127.0.0.1:0\"\n");
+        assert_eq!(error(&typo), "server.toml:5:1: unknown key \"contrl\" in [listen]; did you mean \"control\"?");
+        assert!(error("fleet = \"F\"\n").starts_with("server.toml:1:9: "), "{}", error("fleet = \"F\"\n"));
+        let same = "fleet = \"f\"\n[listen]\ncontrol = \"127.0.0.1:7\"\nagents = \"127.0.0.1:7\"\n";
+        assert!(error(same).contains("two different addresses"));
+        assert!(error(&format!("{LEAST}[export]\nevery = \"0s\"\n")).starts_with("server.toml:6:9: "));
+    }
+}

@@ -1,0 +1,195 @@
+//! Membership, policy and evidence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prunella_engine::Event;
+use prunella_identity::{CaPin, JOIN_LIFE, JoinToken, Role};
+use prunella_model::policy::FleetPolicy;
+use prunella_model::record::AuditEntry;
+use prunella_model::{FleetName, HostId, OperatorName};
+use prunella_proto::control::v1 as pb;
+use prunella_proto::control::v1::admin_service_server::AdminService;
+use prunella_seal::PublicKey;
+use tokio::sync::{Mutex, watch};
+use tonic::{Request, Response, Status};
+
+use super::{convert, error, operator, page, wanted_span};
+use crate::clock::Clock;
+use crate::driver::{Inbox, Input};
+use crate::enrolment::Enrolments;
+use crate::operators::{GrantError, Operators};
+use crate::policy;
+use crate::store::Backend;
+use crate::store::repository::Repository;
+
+/// The longest life of a join token.
+const JOIN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The life of an operator's token when the caller names none: a working day.
+const OPERATOR_TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
+
+/// The longest life of an operator's token.
+const OPERATOR_TOKEN_LIFE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// The longest policy, in bytes: ten rules for each of a thousand services.
+const POLICY_MAX: usize = 1024 * 1024;
+
+/// How long a policy may take to be stored.
+const POLICY_STORED_MAX: Duration = Duration::from_secs(30);
+
+/// Serves `AdminService`.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// The fleet's name.
+    pub fleet: FleetName,
+    /// The way to the driver.
+    pub inbox: Inbox,
+    /// Who is a member.
+    pub enrolments: Arc<Enrolments>,
+    /// Whose bearer tokens are valid.
+    pub operators: Arc<Operators>,
+    /// Where the audit log begins.
+    pub repository: Arc<Repository<Backend>>,
+    /// The audit log.
+    pub audit: crate::closed::Trail,
+    /// The time.
+    pub clock: Clock,
+    /// The policy in force, once it is stored.
+    pub policy: watch::Receiver<Arc<FleetPolicy>>,
+    /// One change of the policy at a time.
+    pub changing: Arc<Mutex<()>>,
+    /// What join tokens say.
+    pub join: Arc<JoinFacts>,
+}
+
+/// The parts of a join token that are the same in all.
+#[derive(Debug, Clone)]
+pub struct JoinFacts {
+    /// The address of the control listener.
+    pub control: String,
+    /// The fleet's authority.
+    pub ca: CaPin,
+    /// The fleet's root keys.
+    pub roots: Vec<PublicKey>,
+    /// How many of them must sign.
+    pub threshold: u32,
+}
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn create_join_token(
+        &self,
+        request: Request<pb::CreateJoinTokenRequest>,
+    ) -> Result<Response<pb::CreateJoinTokenResponse>, Status> {
+        let by = operator(&request)?;
+        let request = request.into_inner();
+        let life = wanted_span("lifetime", request.lifetime, JOIN_LIFE, JOIN_LIFE_MAX)?;
+        let host = Some(request.host).filter(|it| !it.is_empty()).map(|it| HostId::new(&it)).transpose();
+        let host = host.map_err(|error| error::invalid("host", error))?;
+        let (secret, grant) = self.enrolments.permit(host, &by, self.clock.now(), life).await?;
+        let JoinFacts { control, ca, roots, threshold } = (*self.join).clone();
+        let token = JoinToken { fleet: self.fleet.clone(), control, secret, ca, roots, threshold };
+        let text = token.to_text().map_err(|error| error::internal("making the token", &error))?;
+        Ok(Response::new(pb::CreateJoinTokenResponse {
+            token: text.to_string(),
+            expire_time: convert::time(grant.expires_at),
+            command: format!("prunella agent --config agent.toml --join {}", text.as_str()),
+        }))
+    }
+
+    async fn create_operator_token(
+        &self,
+        request: Request<pb::CreateOperatorTokenRequest>,
+    ) -> Result<Response<pb::CreateOperatorTokenResponse>, Status> {
+        let by = operator(&request)?;
+        let request = request.into_inner();
+        let name = OperatorName::new(&request.name).map_err(|error| error::invalid("name", error))?;
+        let role: Role = request.role.parse().map_err(|error| error::invalid("role", error))?;
+        let life = wanted_span("lifetime", request.lifetime, OPERATOR_TOKEN_LIFE, OPERATOR_TOKEN_LIFE_MAX)?;
+        let now = self.clock.now();
+        let token = self.operators.permit(name, role, &by, now, life).await.map_err(|error| match &error {
+            GrantError::TooMany => error::refused("TOO_MANY_TOKENS", error.to_string()),
+            GrantError::Store(_) | GrantError::Random(_) => error::internal("making the token", &error),
+        })?;
+        let expire_time = convert::time(now.after(life));
+        Ok(Response::new(pb::CreateOperatorTokenResponse { token: token.to_text().to_string(), expire_time }))
+    }
+
+    async fn get_policy(&self, _: Request<pb::GetPolicyRequest>) -> Result<Response<pb::Policy>, Status> {
+        let policy = Arc::clone(&self.policy.borrow());
+        view(&policy).map(Response::new)
+    }
+
+    async fn update_policy(
+        &self,
+        request: Request<pb::UpdatePolicyRequest>,
+    ) -> Result<Response<pb::Policy>, Status> {
+        let by = operator(&request)?;
+        let request = request.into_inner();
+        if request.toml.len() > POLICY_MAX {
+            return Err(error::invalid("toml", format!("has more than {POLICY_MAX} bytes")));
+        }
+        let mut wanted = policy::parse("policy.toml", &request.toml).map_err(|error| error::invalid("toml", error))?;
+        let _turn = self.changing.lock().await;
+        let current = Arc::clone(&self.policy.borrow());
+        if !request.etag.is_empty() && request.etag != policy::etag(&current) {
+            let why = "the policy has changed since it was read; read it again and repeat the change";
+            return Err(error::status(tonic::Code::Aborted, "ETAG_MISMATCH", why, &[]));
+        }
+        wanted.version = current.version + 1;
+        if request.validate_only {
+            return view(&wanted).map(Response::new);
+        }
+        let audit = AuditEntry {
+            at: self.clock.now(),
+            actor: format!("operator/{by}"),
+            action: "policy_updated".to_owned(),
+            subject: "policy".to_owned(),
+            incident: None,
+            detail: format!("version {}, {}", wanted.version, policy::etag(&wanted)),
+        };
+        let stored = async {
+            self.repository.commit(&[], &[audit])?.await
+        };
+        stored.await.map_err(|error| error::internal("auditing the policy", &error))?;
+        self.inbox.put(Input::Event(Event::Policy(Arc::new(wanted.clone())))).await?;
+        let mut policy = self.policy.clone();
+        let stored = policy.wait_for(|it| it.version >= wanted.version);
+        match tokio::time::timeout(POLICY_STORED_MAX, stored).await {
+            Ok(Ok(policy)) => view(&policy).map(Response::new),
+            Ok(Err(_)) => Err(crate::driver::Stopped.into()),
+            Err(_) => Err(error::status(tonic::Code::DeadlineExceeded, "SLOW_STORE", "the policy is not stored yet", &[])),
+        }
+    }
+
+    async fn verify_audit(
+        &self,
+        _: Request<pb::VerifyAuditRequest>,
+    ) -> Result<Response<pb::VerifyAuditResponse>, Status> {
+        self.audit.verify().await.map(Response::new)
+    }
+
+    async fn list_audit_entries(
+        &self,
+        request: Request<pb::ListAuditEntriesRequest>,
+    ) -> Result<Response<pb::ListAuditEntriesResponse>, Status> {
+        let request = request.into_inner();
+        let size = page::size(request.page_size)?;
+        let before = page::after("audit", &request.page_token)?
+            .map(|it| it.parse().map_err(|_| error::invalid("page_token", "is not one that this listing gave out")))
+            .transpose()?;
+        let mut found = self.audit.before(before, size + 1).await?;
+        let more = found.len() > size;
+        found.truncate(size);
+        let last = found.last().filter(|_| more);
+        let next_page_token = last.map(|(number, _)| page::token("audit", &number.to_string())).unwrap_or_default();
+        let entries = found.iter().map(|(number, it)| convert::audit_entry(*number, it)).collect();
+        Ok(Response::new(pb::ListAuditEntriesResponse { entries, next_page_token }))
+    }
+}
+
+fn view(policy: &FleetPolicy) -> Result<pb::Policy, Status> {
+    let toml = toml::to_string(policy).map_err(|error| error::internal("writing the policy", &error))?;
+    Ok(pb::Policy { version: policy.version, toml, etag: policy::etag(policy) })
+}

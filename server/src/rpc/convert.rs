@@ -1,0 +1,212 @@
+//! What the engine believes, as the control services say it.
+
+use prunella_engine::view::{BrakeView, FleetView, HostState, HostView, Reading, TargetView};
+use prunella_model::event::FleetEvent;
+use prunella_model::observation::{Finding, Observation};
+use prunella_model::policy::{FleetPolicy, Mode};
+use prunella_model::record::{AuditEntry, PauseRecord};
+use prunella_model::{FleetName, IncidentId, TargetRef, Timestamp};
+use prunella_proto::control::v1 as pb;
+use prunella_proto::wire::{encode_span, encode_time};
+use serde::Serialize;
+
+use super::name::{of_host, of_incident, of_scope, of_target};
+
+/// A point in time, for a field that may be unset.
+pub(super) fn time(at: Timestamp) -> Option<prost_types::Timestamp> {
+    Some(encode_time(at))
+}
+
+/// The name of an enum's value, as the vocabulary spells it.
+pub(super) fn word<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// The fleet in one look.
+#[must_use]
+pub fn fleet(name: &FleetName, view: &FleetView, policy: &FleetPolicy, caveats: &[String]) -> pb::Fleet {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    pb::Fleet {
+        name: name.to_string(),
+        time: time(view.at),
+        mode: mode(view.mode).into(),
+        policy_version: view.policy_version,
+        hosts_online: count(view.online),
+        hosts_left: count(view.left),
+        hosts_silent: count(view.silent),
+        targets: count(view.targets),
+        open_incidents: count(view.open),
+        needs_human: count(view.needs_human),
+        held: count(view.held),
+        repaired: view.repaired,
+        mean_time_to_repair: view.mean_time_to_repair.map(encode_span),
+        pauses: view.pauses.iter().map(pause).collect(),
+        cold_until: view.cold_until.map(encode_time),
+        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        caveats: caveats.to_vec(),
+        loosened: policy.loosened(),
+    }
+}
+
+fn mode(mode: Mode) -> pb::Mode {
+    match mode {
+        Mode::Aggressive => pb::Mode::Aggressive,
+        Mode::Balanced => pb::Mode::Balanced,
+        Mode::Conservative => pb::Mode::Conservative,
+        Mode::Disabled => pb::Mode::Disabled,
+    }
+}
+
+fn pause(it: &PauseRecord) -> pb::Pause {
+    pb::Pause {
+        name: of_scope(&it.scope),
+        by: it.by.to_string(),
+        why: it.why.clone(),
+        create_time: time(it.since),
+        expire_time: it.until.map(encode_time),
+    }
+}
+
+fn incidents(ids: &[IncidentId]) -> Vec<String> {
+    ids.iter().copied().map(of_incident).collect()
+}
+
+fn targets(refs: &[TargetRef]) -> Vec<String> {
+    refs.iter().map(of_target).collect()
+}
+
+/// One host.
+#[must_use]
+pub fn host(it: &HostView) -> pb::Host {
+    let state = match it.state {
+        HostState::Online => pb::host::State::Online,
+        HostState::Left => pb::host::State::Left,
+        HostState::Silent => pb::host::State::Silent,
+    };
+    pb::Host {
+        name: of_host(&it.host),
+        state: state.into(),
+        enrolment: it.enrolment,
+        agent_version: it.agent_version.clone(),
+        first_seen_time: time(it.first_seen),
+        last_seen_time: time(it.last_seen),
+        health: it.health,
+        targets: u32::try_from(it.targets).unwrap_or(u32::MAX),
+        incidents: incidents(&it.incidents),
+        paused: it.paused.clone(),
+        observe_only: it.observe_only.clone(),
+    }
+}
+
+/// One target.
+#[must_use]
+pub fn target(it: &TargetView) -> pb::Target {
+    pb::Target {
+        name: of_target(&it.target),
+        service: it.report.service.as_ref().map(ToString::to_string),
+        labels: it.report.labels.clone().into_iter().collect(),
+        critical: it.report.critical,
+        health: it.health,
+        probes: it.observations.iter().map(probe).collect(),
+        readings: it.readings.iter().map(reading).collect(),
+        incidents: incidents(&it.incidents),
+        depends_on: targets(&it.depends_on),
+        dependents: targets(&it.dependents),
+        permits: it.report.permits.iter().map(|permit| permit.step.as_str().to_owned()).collect(),
+    }
+}
+
+fn probe(it: &Observation) -> pb::ProbeState {
+    pb::ProbeState {
+        probe: it.probe.to_string(),
+        kind: it.kind.as_str().to_owned(),
+        status: word(&it.status),
+        finding: finding(&it.finding),
+        time: time(it.at),
+    }
+}
+
+fn reading(it: &Reading) -> pb::Reading {
+    pb::Reading { metric: it.metric.to_string(), value: it.value, time: time(it.at), fresh: it.fresh }
+}
+
+/// What a probe found, for a person.
+fn finding(it: &Finding) -> String {
+    match it {
+        Finding::Running { pid, .. } => format!("running as process {pid}"),
+        Finding::Exited { code, signal, .. } => match (code, signal) {
+            (_, Some(signal)) => format!("ended by signal {signal}"),
+            (Some(code), None) => format!("exited with code {code}"),
+            (None, None) => "ended; nobody saw how".to_owned(),
+        },
+        Finding::NotRunning => "not running".to_owned(),
+        Finding::StoppedOnPurpose => "stopped on purpose".to_owned(),
+        Finding::Answered { latency } => format!("answered in {:.1} ms", latency.as_secs_f64() * 1e3),
+        Finding::BadAnswer { code: Some(code), why } => format!("bad answer {code}: {why}"),
+        Finding::BadAnswer { code: None, why } => format!("bad answer: {why}"),
+        Finding::NoAnswer { waited } => format!("no answer within {:.1} s", waited.as_secs_f64()),
+        Finding::Unreachable { why } => format!("unreachable: {why}"),
+        Finding::FileAsKnown { .. } => "as its known-good snapshot".to_owned(),
+        Finding::FileChanged { sha256: None, .. } => "missing".to_owned(),
+        Finding::FileChanged { known_good: None, .. } => "no known-good snapshot yet".to_owned(),
+        Finding::FileChanged { .. } => "differs from its known-good snapshot".to_owned(),
+        Finding::DirectoryUse { used_bytes, quota_bytes } => format!("{used_bytes} of {quota_bytes} bytes in use"),
+        Finding::LinesMatched { count, last } => format!("{count} matching lines, the last: {last}"),
+        Finding::HostRead => "read".to_owned(),
+        Finding::ProbeBroken { why } => format!("the probe is broken: {why}"),
+    }
+}
+
+/// One brake.
+#[must_use]
+pub fn brake(it: &BrakeView) -> pb::Brake {
+    let hold = |(incident, hold): &(IncidentId, prunella_model::incident::Hold)| {
+        let (release_time, release_when) = super::incident_view::release(&hold.release);
+        pb::BrakeHold {
+            incident: of_incident(*incident),
+            why: hold.why.clone(),
+            since: time(hold.since),
+            release_time,
+            release_when,
+        }
+    };
+    pb::Brake {
+        name: it.brake.to_string(),
+        counts: it.counts.clone(),
+        current: it.current,
+        limit: it.limit,
+        holding: it.holding.iter().map(hold).collect(),
+    }
+}
+
+/// One event.
+#[must_use]
+pub fn event(it: &FleetEvent) -> pb::Event {
+    pb::Event {
+        id: it.id.to_string(),
+        time: time(it.at),
+        kind: it.kind.as_str().to_owned(),
+        host: it.host.as_ref().map(of_host),
+        target: it.host.as_ref().zip(it.target.as_ref()).map(|(host, target)| format!("hosts/{host}/targets/{target}")),
+        incident: it.incident.map(of_incident),
+        message: it.message.clone(),
+    }
+}
+
+/// One entry of the audit log.
+#[must_use]
+pub fn audit_entry(sequence: u64, it: &AuditEntry) -> pb::AuditEntry {
+    pb::AuditEntry {
+        sequence,
+        time: time(it.at),
+        actor: it.actor.clone(),
+        action: it.action.clone(),
+        subject: it.subject.clone(),
+        incident: it.incident.map(of_incident),
+        detail: it.detail.clone(),
+    }
+}

@@ -1,0 +1,197 @@
+//! Faults from opening to closing, and repairs on request.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+
+use prunella_engine::Request as Ask;
+use prunella_model::incident::{Incident, Severity};
+use prunella_model::{IncidentId, OperatorName, RepairName};
+use prunella_proto::control::v1 as pb;
+use prunella_proto::control::v1::incident_service_server::IncidentService;
+use tonic::{Request, Response, Status};
+
+use super::name::Within;
+use super::{answer, ask, error, incident_view, name, operator, page, text};
+use crate::closed::Closed;
+use crate::driver::Inbox;
+
+/// How many answers to repeated calls are kept: far more than any caller retries at the same time.
+const REMEMBERED: usize = 256;
+
+/// The longest request id, in bytes: a UUID has 36.
+const REQUEST_ID_MAX: usize = 64;
+
+/// Serves `IncidentService`.
+#[derive(Debug, Clone)]
+pub struct Incidents {
+    /// The way to the driver.
+    pub inbox: Inbox,
+    /// Closed incidents.
+    pub history: Closed,
+    /// Answers to calls that may be repeated.
+    pub answered: Arc<Answered>,
+}
+
+/// Answers by caller and request id, so that a repeated call is the same call.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// Held while a call with a request id runs: a repetition waits for the first answer.
+    turn: tokio::sync::Mutex<()>,
+    kept: std::sync::Mutex<VecDeque<(OperatorName, pb::RunRepairRequest, pb::RunRepairResponse)>>,
+}
+
+impl Answered {
+    fn find(&self, by: &OperatorName, request: &pb::RunRepairRequest) -> Result<Option<pb::RunRepairResponse>, Status> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.iter().find(|(who, asked, _)| who == by && asked.request_id == request.request_id) {
+            Some((_, asked, response)) if asked == request => Ok(Some(response.clone())),
+            Some(_) => Err(error::invalid("request_id", "was used for another request; take a new one")),
+            None => Ok(None),
+        }
+    }
+
+    fn keep(&self, by: OperatorName, request: pb::RunRepairRequest, response: pb::RunRepairResponse) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == REMEMBERED {
+            kept.pop_front();
+        }
+        kept.push_back((by, request, response));
+    }
+}
+
+#[tonic::async_trait]
+impl IncidentService for Incidents {
+    async fn list_incidents(
+        &self,
+        request: Request<pb::ListIncidentsRequest>,
+    ) -> Result<Response<pb::ListIncidentsResponse>, Status> {
+        let request = request.into_inner();
+        let size = page::size(request.page_size)?;
+        let within = name::within("target", &request.target)?;
+        // Open ones come first and closed ones after them, each newest first. A token names the last one shown and
+        // which part it was of, so that an incident which closes between two pages is not shown twice at once.
+        let after = page::after("incidents", &request.page_token)?;
+        let (closed_after, open_after) = match after.as_deref().map(|it| it.split_once('/')) {
+            None => (None, None),
+            Some(Some(("open", id))) => (None, Some(parse_after(id)?)),
+            Some(Some(("closed", id))) => (Some(parse_after(id)?), None),
+            Some(_) => return Err(error::invalid("page_token", "is not one that this listing gave out")),
+        };
+        let mut found: Vec<(&str, Incident)> = Vec::new();
+        if closed_after.is_none() {
+            let within = within.clone();
+            let open = self.inbox.query(move |engine, _| {
+                let mut open: Vec<Incident> =
+                    engine.incidents().into_iter().filter(|it| concerns(&within, it)).cloned().collect();
+                open.sort_by_key(|it| std::cmp::Reverse(it.id));
+                open
+            });
+            let later = |it: &Incident| open_after.is_none_or(|after| it.id < after);
+            found.extend(open.await?.into_iter().filter(later).map(|it| ("open", it)));
+        }
+        if !request.open_only && found.len() <= size {
+            let want = size + 1 - found.len();
+            let closed = self.history.page(closed_after, want, move |it| concerns(&within, it)).await?;
+            found.extend(closed.into_iter().map(|it| ("closed", it)));
+        }
+        let more = found.len() > size;
+        found.truncate(size);
+        let last = found.last().filter(|_| more);
+        let next_page_token =
+            last.map(|(part, it)| page::token("incidents", &format!("{part}/{}", it.id))).unwrap_or_default();
+        let incidents = found.iter().map(|(_, it)| incident_view::incident(it)).collect();
+        Ok(Response::new(pb::ListIncidentsResponse { incidents, next_page_token }))
+    }
+
+    async fn get_incident(&self, request: Request<pb::GetIncidentRequest>) -> Result<Response<pb::Incident>, Status> {
+        let id = name::incident("name", &request.get_ref().name)?;
+        let open = self.inbox.query(move |engine, _| engine.incident(id).cloned()).await?;
+        let found = match open {
+            Some(it) => Some(it),
+            None => self.history.get(id).await?,
+        };
+        let found = found.ok_or_else(|| error::not_found(&request.get_ref().name))?;
+        Ok(Response::new(incident_view::incident(&found)))
+    }
+
+    async fn report_incident(
+        &self,
+        request: Request<pb::ReportIncidentRequest>,
+    ) -> Result<Response<pb::ReportIncidentResponse>, Status> {
+        let by = operator(&request)?;
+        let request = request.into_inner();
+        let target = name::target("target", &request.target)?;
+        let severity = severity(&request.severity)?;
+        let summary = text("summary", request.summary)?;
+        if summary.is_empty() {
+            return Err(error::invalid("summary", "must say in a line what is wrong"));
+        }
+        let (incident, message) = answer(ask(&self.inbox, by, Ask::Report { target, severity, summary }).await?)?;
+        let incident = incident.map(name::of_incident).unwrap_or_default();
+        Ok(Response::new(pb::ReportIncidentResponse { incident, message }))
+    }
+
+    async fn cancel_incident(
+        &self,
+        request: Request<pb::CancelIncidentRequest>,
+    ) -> Result<Response<pb::CancelIncidentResponse>, Status> {
+        let by = operator(&request)?;
+        let request = request.into_inner();
+        let incident = name::incident("name", &request.name)?;
+        let why = text("why", request.why)?;
+        let (_, message) = answer(ask(&self.inbox, by, Ask::Cancel { incident, why }).await?)?;
+        Ok(Response::new(pb::CancelIncidentResponse { message }))
+    }
+
+    async fn run_repair(
+        &self,
+        request: Request<pb::RunRepairRequest>,
+    ) -> Result<Response<pb::RunRepairResponse>, Status> {
+        let by = operator(&request)?;
+        let request = request.into_inner();
+        if request.request_id.len() > REQUEST_ID_MAX {
+            return Err(error::invalid("request_id", format!("must have at most {REQUEST_ID_MAX} bytes")));
+        }
+        if request.request_id.is_empty() {
+            return self.repair(by, &request).await.map(Response::new);
+        }
+        let _turn = self.answered.turn.lock().await;
+        if let Some(response) = self.answered.find(&by, &request)? {
+            return Ok(Response::new(response));
+        }
+        let response = self.repair(by.clone(), &request).await?;
+        self.answered.keep(by, request, response.clone());
+        Ok(Response::new(response))
+    }
+}
+
+impl Incidents {
+    async fn repair(&self, by: OperatorName, request: &pb::RunRepairRequest) -> Result<pb::RunRepairResponse, Status> {
+        let target = name::target("target", &request.target)?;
+        let repair = request.repair.as_deref().filter(|it| !it.is_empty()).map(RepairName::new).transpose();
+        let repair = repair.map_err(|error| error::invalid("repair", error))?;
+        let why = text("why", request.why.clone())?;
+        let asked = Ask::Repair { target, repair, why, dry_run: request.validate_only };
+        let (incident, message) = answer(ask(&self.inbox, by, asked).await?)?;
+        Ok(pb::RunRepairResponse { incident: incident.map(name::of_incident).unwrap_or_default(), message })
+    }
+}
+
+fn concerns(within: &Within, it: &Incident) -> bool {
+    within.holds(Some(&it.fault.target.host), Some(&it.fault.target.target))
+}
+
+fn parse_after(id: &str) -> Result<IncidentId, Status> {
+    id.parse().map_err(|_| error::invalid("page_token", "is not one that this listing gave out"))
+}
+
+fn severity(word: &str) -> Result<Severity, Status> {
+    match word {
+        "info" => Ok(Severity::Info),
+        "low" => Ok(Severity::Low),
+        "medium" => Ok(Severity::Medium),
+        "high" => Ok(Severity::High),
+        "critical" => Ok(Severity::Critical),
+        _ => Err(error::invalid("severity", format!("{word:?} is none of info, low, medium, high and critical"))),
+    }
+}
