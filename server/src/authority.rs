@@ -153,11 +153,7 @@ impl Authority {
     }
 
     fn refused(&self, source: TrustError) -> AuthorityError {
-        AuthorityError::Refused {
-            fleet: self.fleet_path.clone(),
-            delegation: self.delegation_path.clone(),
-            source,
-        }
+        AuthorityError::Refused { fleet: self.fleet_path.clone(), delegation: self.delegation_path.clone(), source }
     }
 
     /// Signs the next delegation with the same scope and writes it down, when this machine holds the signer's key.

@@ -251,9 +251,8 @@ impl<D: Durable> Driver<D> {
     /// What was committed for a host that connects, and may not have reached it.
     fn waiting_for(&self, event: &Event) -> Option<Act> {
         let Event::Connected { host, .. } = event else { return None };
-        let waits = |it: &&&CommandRecord| {
-            it.intent.host == *host && !it.accepted && !it.cancelled && it.report.is_none()
-        };
+        let waits =
+            |it: &&&CommandRecord| it.intent.host == *host && !it.accepted && !it.cancelled && it.report.is_none();
         let ids: Vec<_> = self.engine.commands().iter().filter(waits).map(|it| it.intent.id).collect();
         (!ids.is_empty()).then(|| Act::SendAgain(host.clone(), ids))
     }

@@ -121,7 +121,9 @@ impl Effects {
         match self.dispatch(&record.intent, record.generation) {
             Ok(()) => tracing::info!(target: "prunella::repair", %host, %command, "a command was sent again"),
             // The engine's own deadline for the outcome goes on.
-            Err(why) => tracing::warn!(target: "prunella::repair", %host, %command, why, "a command was not sent again"),
+            Err(why) => {
+                tracing::warn!(target: "prunella::repair", %host, %command, why, "a command was not sent again")
+            }
         }
     }
 

@@ -114,9 +114,10 @@ impl Enrolments {
     pub fn check(&self, host: &HostId, number: u64) -> Result<(), Status> {
         let denied = |reason, why: String| Err(error::status(Code::PermissionDenied, reason, why, &[]));
         match self.known().get(host) {
-            Some(it) if it.removed_at.is_some() => {
-                denied("HOST_REMOVED", format!("host {host} was removed from the fleet; enrol it with a new join token"))
-            }
+            Some(it) if it.removed_at.is_some() => denied(
+                "HOST_REMOVED",
+                format!("host {host} was removed from the fleet; enrol it with a new join token"),
+            ),
             Some(it) if it.number != number => denied(
                 "OTHER_ENROLMENT",
                 format!("this certificate is of enrolment {number}, but host {host} has enrolment {} now", it.number),
@@ -186,15 +187,14 @@ impl Enrolments {
             incident: None,
             detail: format!("enrolment {number}, token {}, certificate {}", grant.hash, issued.serial),
         };
-        let ops = vec![
-            Repository::<Backend>::put(&grant_key, &grant)?,
-            Repository::<Backend>::put(&key, &enrolment)?,
-        ];
+        let ops = vec![Repository::<Backend>::put(&grant_key, &grant)?, Repository::<Backend>::put(&key, &enrolment)?];
         let guards = vec![Guard::ModRev(grant_key, grant_rev), guard];
         match self.repository.write_all(ops, guards, vec![audit]).await {
             Ok(_) => {}
             // Somebody else has used the token since it was read.
-            Err(RepositoryError::Store(StoreError::Conflict(Guard::ModRev(..)))) => return Err(GrantRefusal::Used.into()),
+            Err(RepositoryError::Store(StoreError::Conflict(Guard::ModRev(..)))) => {
+                return Err(GrantRefusal::Used.into());
+            }
             Err(error) => return Err(error.into()),
         }
         self.known().insert(host.clone(), enrolment.clone());

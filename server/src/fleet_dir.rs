@@ -299,7 +299,14 @@ mod tests {
         let fleet = FleetName::new("demo").unwrap();
         let made = FleetDir::create(&path, &fleet, &Options::default()).unwrap();
         assert_eq!(made.config().fleet, fleet);
-        for secret in ["keys/root.key", "keys/signer.key", "keys/server.key", "tls/ca.key", "tls/server.key", "operators/admin.key"] {
+        for secret in [
+            "keys/root.key",
+            "keys/signer.key",
+            "keys/server.key",
+            "tls/ca.key",
+            "tls/server.key",
+            "operators/admin.key",
+        ] {
             let mode = fs::metadata(path.join(secret)).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, SECRET, "{secret}");
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use prunella_engine::{Engine, Event};
 use prunella_identity::{FleetCa, IssueError, Listener, PeerCertificate, PeerIdentity, SERVER_LIFE, TlsError};
+use prunella_model::Timestamp;
 use prunella_model::policy::FleetPolicy;
 use prunella_model::record::{AuditEntry, Change};
-use prunella_model::Timestamp;
 use prunella_seal::{Anchor, DocumentError, FleetFile, PublicKey};
 use prunella_settings::Located;
 use rustls_pki_types::CertificateDer;
@@ -208,7 +208,11 @@ pub async fn serve(
 
     let door = |socket, listener, pass: gate::Door| -> Result<Door, ServeError> {
         let tls = prunella_identity::server_config(
-            &config.fleet, &loaded.ca_pem, &loaded.chain_pem, &loaded.key_pem, listener,
+            &config.fleet,
+            &loaded.ca_pem,
+            &loaded.chain_pem,
+            &loaded.key_pem,
+            listener,
         )?;
         let gate = Gate {
             door: pass,
@@ -352,9 +356,8 @@ fn own_fleet_file(path: &Path) -> Result<FleetFile, ServeError> {
     let envelope = prunella_seal::envelope_from_json(&files::read_text(path)?)
         .map_err(|source| bad(DocumentError::Envelope { document: "fleet file", source }))?;
     // The server needs no pin: agents hold the root keys, and refuse what these do not vouch for.
-    let claimed: FleetFile = serde_json::from_slice(&envelope.payload).map_err(|error| {
-        bad(DocumentError::Senseless { document: "fleet file", why: error.to_string() })
-    })?;
+    let claimed: FleetFile = serde_json::from_slice(&envelope.payload)
+        .map_err(|error| bad(DocumentError::Senseless { document: "fleet file", why: error.to_string() }))?;
     FleetFile::verify(&envelope, &claimed.root_keys, claimed.root_threshold).map_err(bad)
 }
 

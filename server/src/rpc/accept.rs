@@ -147,7 +147,9 @@ async fn accept(
                 Ok(Err(error)) => {
                     tracing::info!(target: "prunella::rpc", listener = name, %address, %error, "a handshake failed");
                 }
-                Err(_) => tracing::info!(target: "prunella::rpc", listener = name, %address, "a handshake took too long"),
+                Err(_) => {
+                    tracing::info!(target: "prunella::rpc", listener = name, %address, "a handshake took too long")
+                }
             }
         });
     }

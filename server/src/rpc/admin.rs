@@ -121,10 +121,7 @@ impl AdminService for Admin {
         view(&policy).map(Response::new)
     }
 
-    async fn update_policy(
-        &self,
-        request: Request<pb::UpdatePolicyRequest>,
-    ) -> Result<Response<pb::Policy>, Status> {
+    async fn update_policy(&self, request: Request<pb::UpdatePolicyRequest>) -> Result<Response<pb::Policy>, Status> {
         let by = operator(&request)?;
         let request = request.into_inner();
         if request.toml.len() > POLICY_MAX {
@@ -149,9 +146,7 @@ impl AdminService for Admin {
             incident: None,
             detail: format!("version {}, {}", wanted.version, policy::etag(&wanted)),
         };
-        let stored = async {
-            self.repository.commit(&[], &[audit])?.await
-        };
+        let stored = async { self.repository.commit(&[], &[audit])?.await };
         stored.await.map_err(|error| error::internal("auditing the policy", &error))?;
         self.inbox.put(Input::Event(Event::Policy(Arc::new(wanted.clone())))).await?;
         let mut policy = self.policy.clone();
@@ -159,7 +154,9 @@ impl AdminService for Admin {
         match tokio::time::timeout(POLICY_STORED_MAX, stored).await {
             Ok(Ok(policy)) => view(&policy).map(Response::new),
             Ok(Err(_)) => Err(crate::driver::Stopped.into()),
-            Err(_) => Err(error::status(tonic::Code::DeadlineExceeded, "SLOW_STORE", "the policy is not stored yet", &[])),
+            Err(_) => {
+                Err(error::status(tonic::Code::DeadlineExceeded, "SLOW_STORE", "the policy is not stored yet", &[]))
+            }
         }
     }
 

@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use prunella_engine::Event;
-use prunella_model::{HostId, Timestamp};
 use prunella_model::host::HostReport;
 use prunella_model::link::{AgentMessage, PROTOCOL, ServerMessage};
 use prunella_model::policy::FleetPolicy;
+use prunella_model::{HostId, Timestamp};
 use prunella_proto::agent::v1::agent_service_server::AgentService;
 use prunella_proto::agent::v1::{StreamRequest, StreamResponse};
 use prunella_proto::wire;
@@ -56,9 +56,9 @@ pub struct Said(Outgoing);
 impl Stream for Said {
     type Item = Result<StreamResponse, Status>;
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_next(context).map(|next| {
-            next.map(|said| said.map(|(sequence, message)| wire::encode_server(sequence, &message)))
-        })
+        self.0
+            .poll_next(context)
+            .map(|next| next.map(|said| said.map(|(sequence, message)| wire::encode_server(sequence, &message))))
     }
 }
 
@@ -67,7 +67,8 @@ impl AgentService for AgentLink {
     type StreamStream = Said;
 
     async fn stream(&self, request: Request<Streaming<StreamRequest>>) -> Result<Response<Said>, Status> {
-        let (caller, peer) = (request.extensions().get::<Caller>().cloned(), request.extensions().get::<Peer>().cloned());
+        let (caller, peer) =
+            (request.extensions().get::<Caller>().cloned(), request.extensions().get::<Peer>().cloned());
         let (Some(Caller::Agent { host, enrolment }), Some(peer)) = (caller, peer) else {
             return Err(error::unauthenticated("NOT_AN_AGENT", "this needs the certificate of an agent of this fleet"));
         };
@@ -148,8 +149,7 @@ impl Listener {
             host = %self.host, enrolment = self.enrolment, address = %self.peer.address,
             agent_version = report.agent_version, targets = report.targets.len(), "a session began"
         );
-        let connected =
-            Input::Event(Event::Connected { host: self.host.clone(), enrolment: self.enrolment, report });
+        let connected = Input::Event(Event::Connected { host: self.host.clone(), enrolment: self.enrolment, report });
         let now = self.link.clock.now();
         // When the server is stopping the stream simply ends; the agent comes back.
         let opened = self.link.sessions.open(greeting, now, permit, connected, sender, lifeline).ok()?;
@@ -165,7 +165,8 @@ impl Listener {
             return Err(protocol_error("the first message must be Hello"));
         };
         if protocol != PROTOCOL {
-            let why = format!("this server speaks protocol {PROTOCOL}, the agent {protocol}; upgrade the older of the two");
+            let why =
+                format!("this server speaks protocol {PROTOCOL}, the agent {protocol}; upgrade the older of the two");
             return Err(error::refused("OTHER_PROTOCOL", why));
         }
         let now = self.link.clock.now();
@@ -239,7 +240,12 @@ impl Listener {
 
 fn malformed(error: wire::WireError) -> Status {
     let field = error.path.clone();
-    error::status(Code::InvalidArgument, "MALFORMED", format!("a message cannot be read: {error}"), &[("field", &field)])
+    error::status(
+        Code::InvalidArgument,
+        "MALFORMED",
+        format!("a message cannot be read: {error}"),
+        &[("field", &field)],
+    )
 }
 
 fn protocol_error(why: &str) -> Status {

@@ -116,10 +116,7 @@ impl FleetService for Fleet {
         Ok(Response::new(convert::target(&view)))
     }
 
-    async fn list_brakes(
-        &self,
-        _: Request<pb::ListBrakesRequest>,
-    ) -> Result<Response<pb::ListBrakesResponse>, Status> {
+    async fn list_brakes(&self, _: Request<pb::ListBrakesRequest>) -> Result<Response<pb::ListBrakesResponse>, Status> {
         let brakes = self.inbox.query(|engine, now| engine.brakes(now)).await?;
         Ok(Response::new(pb::ListBrakesResponse { brakes: brakes.iter().map(convert::brake).collect() }))
     }

@@ -79,8 +79,23 @@ pub const TABLE: &[(&str, Access)] = &[
 
 /// Header fields that proxies and careless programs use to say who somebody is.
 const IDENTITY_LIKE: &[&str] = &[
-    "forwarded", "via", "x-real-ip", "x-user", "x-username", "x-email", "x-role", "x-roles", "x-groups", "x-operator",
-    "x-agent", "x-host-id", "x-client-cert", "x-ssl-client-cert", "x-ssl-client-s-dn", "remote-user", "cookie",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-user",
+    "x-username",
+    "x-email",
+    "x-role",
+    "x-roles",
+    "x-groups",
+    "x-operator",
+    "x-agent",
+    "x-host-id",
+    "x-client-cert",
+    "x-ssl-client-cert",
+    "x-ssl-client-s-dn",
+    "remote-user",
+    "cookie",
 ];
 
 /// Beginnings of such fields.
