@@ -3,46 +3,210 @@
 //! No I/O, no clock, no randomness, no locks, no async. The same code runs in the server, in the simulator and in
 //! replay, and the same events always lead to the same decisions.
 
+mod brakes;
+pub mod catalogue;
+mod cause;
+mod clock;
+mod detect;
+mod diagnosis;
 pub mod event;
+mod health;
+mod host;
+mod incident;
+mod intake;
+mod invariants;
+mod key;
+mod knowledge;
+mod out;
+mod plan;
+mod repairs;
+mod requests;
+mod restore;
+mod rules;
+mod target;
+mod text;
+mod timers;
+mod topology;
 pub mod view;
+mod views;
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use prunella_model::incident::Incident;
-use prunella_model::policy::FleetPolicy;
-use prunella_model::record::{CommandRecord, KnowledgeRecord, Stored};
-use prunella_model::{CommandId, FleetName, HostId, IncidentId, TargetRef, Timestamp};
+use prunella_model::event::{EventKind, FleetEvent};
+use prunella_model::incident::Severity;
+use prunella_model::observation::Sha256;
+use prunella_model::policy::{FleetPolicy, Scope};
+use prunella_model::record::{AuditEntry, Change, CommandRecord, PauseRecord};
+use prunella_model::{CommandId, FleetName, HostId, Id, IncidentId, TargetRef, Timestamp};
 
 pub use event::{Decision, Decisions, Event, Reply, Request};
-use view::{BrakeView, FleetView, HostView, TargetView};
+use host::Host;
+use incident::Case;
+use key::{Key, at};
+use knowledge::Knowledge;
+use out::Out;
+use rules::Tuning;
+use target::Target;
+use timers::{Timer, Timers};
+use topology::Topology;
+
+/// How often one step may look at incidents, for each that is open and beyond. What is left over is looked at in the
+/// next step. Incidents that wake each other settle after two looks; this only bounds a defect.
+const LOOKS_EACH: usize = 8;
+const LOOKS_MORE: usize = 64;
+
+/// How often one step goes through the queue: what it lets through may free a place for others, rarely more than once.
+const QUEUE_PASSES: u32 = 4;
+
+/// A start of the server with a fleet that has a history.
+#[derive(Debug, Clone)]
+struct Cold {
+    until: Timestamp,
+    known: u32,
+    needed: u32,
+    back: u32,
+}
 
 /// The state machine.
 #[derive(Debug, Clone)]
 pub struct Engine {
+    fleet: FleetName,
+    epoch: u64,
+    now: Timestamp,
+    started: Timestamp,
     policy: Arc<FleetPolicy>,
+    policy_hash: Sha256,
+    tuning: Vec<Tuning>,
+    hosts: Vec<Host>,
+    names: BTreeMap<HostId, u32>,
+    topology: Topology,
+    cases: BTreeMap<IncidentId, Case>,
+    commands: BTreeMap<CommandId, CommandRecord>,
+    /// Commands without an outcome, by target.
+    in_flight: BTreeMap<Key, CommandId>,
+    knowledge: Knowledge,
+    pauses: BTreeMap<Scope, PauseRecord>,
+    timers: Timers,
+    /// Incidents that brakes of the fleet hold back, worst and oldest first.
+    queue: BTreeSet<(Reverse<Severity>, IncidentId)>,
+    /// When recent repairs of the fleet were decided, newest last.
+    decided: VecDeque<Timestamp>,
+    /// Hosts with a fault of their own.
+    troubled: u32,
+    cold: Option<Cold>,
+    repaired: u64,
+    repair_time: Duration,
+    incidents_made: u64,
+    commands_made: u64,
+    events_made: u64,
+    /// Incidents to look at before this step ends.
+    woken: BTreeSet<IncidentId>,
+    /// Whether a brake of the fleet may have released.
+    freed: bool,
+    out: Out,
 }
 
 impl Engine {
-    /// A decider that goes on from what is stored.
-    ///
-    /// `epoch` is above every epoch that any decider of this fleet has used. When `stored` knows hosts, the engine
-    /// starts cold: it repairs nothing new until they are back, and first finishes the commands that were committed.
-    #[must_use]
-    pub fn new(_fleet: FleetName, _epoch: u64, _now: Timestamp, stored: Stored) -> Self {
-        Self { policy: Arc::new(stored.policy.unwrap_or_default()) }
-    }
-
     /// Takes one event in and says what to do. Total: it never fails and never panics, whatever the event says.
     ///
     /// `now` must not be before that of the step before; if it is, the later one counts.
-    pub fn step(&mut self, _now: Timestamp, _event: Event) -> Decisions {
-        Vec::new()
+    pub fn step(&mut self, now: Timestamp, event: Event) -> Decisions {
+        self.now = self.now.max(now);
+        self.take(event);
+        self.settle_woken();
+        for timer in self.timers.due(self.now) {
+            self.ring(timer);
+            self.settle_woken();
+        }
+        self.serve_queue();
+        self.finish()
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Policy(policy) => self.change_policy(policy),
+            Event::Connected { host, enrolment, report } => self.connected(&host, enrolment, *report),
+            Event::Reported { host, report } => self.reported(&host, *report),
+            Event::Disconnected { host, orderly } => self.disconnected(&host, orderly),
+            Event::Frame { host, frame } => self.frame(&host, &frame),
+            Event::Heartbeat { host } => self.heartbeat(&host),
+            Event::Accepted { host, command } => self.accepted(&host, command),
+            Event::Outcome { host, report } => {
+                if let Some(index) = self.names.get(&host).copied() {
+                    self.outcome(index, report);
+                }
+            }
+            Event::Undelivered { command, why } => self.undelivered(command, &why),
+            Event::Request { token, by, request } => self.request(token, &by, request),
+            Event::Forget { host, by } => self.forget(&host, &by),
+            Event::Tick => {}
+        }
+    }
+
+    fn ring(&mut self, timer: Timer) {
+        match timer {
+            Timer::Incident(id) => {
+                self.woken.insert(id);
+            }
+            Timer::Command(command) => self.lost(command),
+            Timer::Silence(host) => self.silence(host),
+            Timer::Confirm(key) => self.confirm(key),
+            Timer::Series(host, series) => self.series_due(host, series),
+            Timer::Pause(scope) => self.pause_ended(&scope),
+            Timer::Fleet => {
+                self.warm_up();
+                if let Some(cold) = &self.cold {
+                    self.timers.sooner(Timer::Fleet, cold.until, self.now);
+                }
+                self.freed = true;
+            }
+        }
+    }
+
+    /// Looks at every incident that was woken, and at those that these wake.
+    fn settle_woken(&mut self) {
+        let mut looks = self.cases.len().saturating_mul(LOOKS_EACH).saturating_add(LOOKS_MORE);
+        while looks > 0 {
+            let Some(id) = self.woken.pop_first() else { return };
+            self.advance(id);
+            looks -= 1;
+        }
+        self.timers.set(Timer::Fleet, self.now, self.now);
+    }
+
+    /// Lets queued repairs through until a brake of the fleet holds one.
+    fn serve_queue(&mut self) {
+        for _ in 0..QUEUE_PASSES {
+            if !std::mem::take(&mut self.freed) {
+                return;
+            }
+            let mut after = None;
+            loop {
+                let next = match after {
+                    None => self.queue.first().copied(),
+                    Some(place) => {
+                        let beyond = (std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded);
+                        self.queue.range(beyond).next().copied()
+                    }
+                };
+                let Some(place) = next else { break };
+                self.advance(place.1);
+                if self.queue.contains(&place) {
+                    break;
+                }
+                after = Some(place);
+            }
+            self.settle_woken();
+        }
     }
 
     /// When to call [`Engine::step`] with [`Event::Tick`] if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        None
+        self.timers.next()
     }
 
     /// The policy in force.
@@ -51,91 +215,132 @@ impl Engine {
         &self.policy
     }
 
-    /// The fleet in one look.
-    #[must_use]
-    pub fn fleet(&self, now: Timestamp) -> FleetView {
-        FleetView {
-            at: now,
-            mode: self.policy.mode,
-            policy_version: self.policy.version,
-            online: 0,
-            left: 0,
-            silent: 0,
-            targets: 0,
-            open: 0,
-            needs_human: 0,
-            held: 0,
-            repaired: 0,
-            mean_time_to_repair: None,
-            pauses: Vec::new(),
-            cold_until: None,
+    fn change_policy(&mut self, policy: Arc<FleetPolicy>) {
+        for index in 0..key::next(self.hosts.len()) {
+            self.unlink(index);
         }
+        self.policy_hash = restore::digest(&policy);
+        self.tuning = rules::tune(&policy);
+        let version = policy.version;
+        self.out.changes.push(Change::PutPolicy(Box::new(policy.as_ref().clone())));
+        self.policy = policy;
+        for index in 0..key::next(self.hosts.len()) {
+            if self.names.contains_key(&self.hosts[at(index)].id) {
+                self.link(index);
+            }
+        }
+        self.woken.extend(self.cases.keys().copied());
+        self.freed = true;
+        let detail = format!("version {version}");
+        self.audit_as("engine".to_owned(), "policy_changed", "policy".to_owned(), None, detail.clone());
+        self.announce(EventKind::PolicyChanged, None, None, detail);
     }
 
-    /// Every host, by name.
-    #[must_use]
-    pub fn hosts(&self, _now: Timestamp) -> Vec<HostView> {
-        Vec::new()
+    /// Puts what was decided in the order in which it shall take effect.
+    fn finish(&mut self) -> Decisions {
+        let mut out = std::mem::take(&mut self.out);
+        let mut decisions = Decisions::new();
+        let cases = out.incidents.iter().filter_map(|id| self.cases.get(id));
+        decisions.extend(cases.map(|case| Change::PutIncident(Box::new(case.it.clone()))).map(Decision::Store));
+        decisions.extend(out.closed.drain(..).map(|it| Decision::Store(Change::CloseIncident(Box::new(it)))));
+        let commands = out.commands.iter().filter_map(|id| self.commands.get(id));
+        decisions.extend(commands.map(|it| Decision::Store(Change::PutCommand(Box::new(it.clone())))));
+        decisions.extend(out.hosts.iter().map(|it| Decision::Store(Change::PutHost(Box::new(self.host_record(*it))))));
+        decisions.extend(out.changes.drain(..).map(Decision::Store));
+        decisions.extend(out.audits.drain(..).map(Decision::Audit));
+        decisions.append(&mut out.acts);
+        decisions.append(&mut out.acknowledgements);
+        let probes = std::mem::take(&mut out.probes);
+        for (host, target) in &probes {
+            let it = &self.hosts[at(*host)];
+            // Asking for all of them asks for each.
+            if it.online() && (target.is_none() || !probes.contains(&(*host, None))) {
+                let target = target.map(|target| it.targets[at(target)].report.name.clone());
+                decisions.push(Decision::Probe { host: it.id.clone(), target });
+            }
+        }
+        decisions.extend(out.announcements.drain(..).map(Decision::Announce));
+        decisions.append(&mut out.replies);
+        decisions
+    }
+}
+
+/// Small things that all parts need.
+impl Engine {
+    /// Where a target stands, if it is known.
+    fn find(&self, target: &TargetRef) -> Option<Key> {
+        let host = *self.names.get(&target.host)?;
+        let it = &self.hosts[at(host)];
+        let target = *it.names.get(&target.target)?;
+        (!it.targets[at(target)].gone || it.targets[at(target)].report.name.is_host()).then_some(Key { host, target })
     }
 
-    /// One host.
-    #[must_use]
-    pub fn host(&self, _now: Timestamp, _host: &HostId) -> Option<HostView> {
-        None
+    /// The name of a target.
+    fn reference(&self, key: Key) -> TargetRef {
+        let host = &self.hosts[at(key.host)];
+        TargetRef::new(host.id.clone(), host.targets[at(key.target)].report.name.clone())
     }
 
-    /// The targets of a host, by name.
-    #[must_use]
-    pub fn targets(&self, _now: Timestamp, _host: &HostId) -> Vec<TargetView> {
-        Vec::new()
+    fn target_at(&self, key: Key) -> &Target {
+        &self.hosts[at(key.host)].targets[at(key.target)]
     }
 
-    /// One target.
-    #[must_use]
-    pub fn target(&self, _now: Timestamp, _target: &TargetRef) -> Option<TargetView> {
-        None
+    fn target_mut(&mut self, key: Key) -> &mut Target {
+        &mut self.hosts[at(key.host)].targets[at(key.target)]
     }
 
-    /// Open incidents, oldest first.
-    #[must_use]
-    pub fn incidents(&self) -> Vec<&Incident> {
-        Vec::new()
+    fn next_incident(&mut self) -> IncidentId {
+        self.incidents_made += 1;
+        IncidentId(Id { epoch: self.epoch, counter: self.incidents_made })
     }
 
-    /// One open incident.
-    #[must_use]
-    pub fn incident(&self, _id: IncidentId) -> Option<&Incident> {
-        None
+    /// An incident's record has changed and must be stored.
+    fn touched(&mut self, id: IncidentId) {
+        self.out.incidents.insert(id);
     }
 
-    /// Commands that have no acknowledged outcome, oldest first. After a restart the driver sends those again that
-    /// have not been accepted.
-    #[must_use]
-    pub fn commands(&self) -> Vec<&CommandRecord> {
-        Vec::new()
+    /// Asks an agent to look at a target now.
+    fn probe(&mut self, key: Key) {
+        self.out.probes.insert((key.host, Some(key.target)));
     }
 
-    /// One command that is not dropped.
-    #[must_use]
-    pub fn command(&self, _id: CommandId) -> Option<&CommandRecord> {
-        None
+    /// The resource name of a target.
+    fn subject(&self, key: Key) -> String {
+        let target = self.reference(key);
+        format!("hosts/{}/targets/{}", target.host, target.target)
     }
 
-    /// Every brake and what it holds back.
-    #[must_use]
-    pub fn brakes(&self, _now: Timestamp) -> Vec<BrakeView> {
-        Vec::new()
+    fn audit(&mut self, action: &str, key: Key, incident: Option<IncidentId>, detail: String) {
+        let subject = self.subject(key);
+        self.audit_as("engine".to_owned(), action, subject, incident, detail);
     }
 
-    /// What has been learned.
-    #[must_use]
-    pub fn knowledge(&self) -> Vec<KnowledgeRecord> {
-        Vec::new()
+    fn audit_as(&mut self, actor: String, action: &str, subject: String, incident: Option<IncidentId>, detail: String) {
+        let action = action.to_owned();
+        self.out.audits.push(AuditEntry { at: self.now, actor, action, subject, incident, detail });
     }
 
-    /// Names of invariants that do not hold, each with what is wrong. Empty unless the engine has a defect.
-    #[must_use]
-    pub fn check_invariants(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+    fn announce(&mut self, kind: EventKind, key: Option<Key>, incident: Option<IncidentId>, message: String) {
+        let target = key.map(|key| self.reference(key));
+        let (host, target) = target.map_or((None, None), |it| (Some(it.host), Some(it.target)));
+        self.push_event(kind, host, target, incident, message);
+    }
+
+    fn announce_host(&mut self, kind: EventKind, host: u32, message: String) {
+        let host = self.hosts[at(host)].id.clone();
+        self.push_event(kind, Some(host), None, None, message);
+    }
+
+    fn push_event(
+        &mut self,
+        kind: EventKind,
+        host: Option<HostId>,
+        target: Option<prunella_model::TargetName>,
+        incident: Option<IncidentId>,
+        message: String,
+    ) {
+        self.events_made += 1;
+        let id = Id { epoch: self.epoch, counter: self.events_made };
+        self.out.announcements.push(FleetEvent { id, at: self.now, kind, host, target, incident, message });
     }
 }

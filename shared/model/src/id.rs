@@ -74,6 +74,14 @@ macro_rules! names {
                 Ok(Self(Arc::from(text)))
             }
 
+            /// Makes a name of a text that the program itself contains. A malformed one is a defect, which debug builds
+            /// report.
+            #[must_use]
+            pub fn of(text: &'static str) -> Self {
+                debug_assert!(check_name($what, text).is_ok(), "{text:?} is not a {}", $what);
+                Self(Arc::from(text))
+            }
+
             /// The text of the name.
             #[must_use]
             pub fn as_str(&self) -> &str {

@@ -1,0 +1,194 @@
+//! What holds a repair back: one file for each brake, all of one shape, and the table of them.
+//!
+//! A brake looks at the engine's state and says nothing, or why the repair must wait and when that ends. Every brake is
+//! asked every time, so that an operator sees all that holds, and each releases by itself.
+
+mod breaker;
+mod cold_start;
+mod fleet;
+mod host;
+mod member;
+mod mode;
+mod offline;
+mod pause;
+mod refused;
+mod target;
+mod unpromising;
+
+use prunella_model::incident::{Hold, Release, Severity};
+use prunella_model::{BrakeName, RepairName, Timestamp};
+
+use crate::Engine;
+use crate::cause::Cause;
+use crate::incident::Case;
+use crate::key::Key;
+use crate::view::BrakeView;
+
+pub(crate) use pause::pause_of;
+
+/// Why a brake exists, which decides who may pass it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// It prevents harm. Nobody passes.
+    Safety,
+    /// It spreads repairs over time. A person's request and the mode Aggressive pass.
+    Pacing,
+    /// It leaves the decision to a person, whose request passes.
+    Consent,
+}
+
+/// What the same brake holds back beside this repair, which decides when it is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Repairs of the whole fleet: they queue, and the first in the queue is asked.
+    Fleet,
+    /// Repairs of one host or target only.
+    Local,
+}
+
+/// A repair that asks to be let through.
+pub(crate) struct Ask<'a> {
+    /// Everything that is known.
+    pub(crate) engine: &'a Engine,
+    /// Its incident.
+    pub(crate) case: &'a Case,
+    /// Its target.
+    pub(crate) key: Key,
+    /// The repair.
+    pub(crate) repair: &'a RepairName,
+    /// What it treats.
+    pub(crate) cause: Cause,
+    /// The severity of the fault.
+    pub(crate) severity: Severity,
+    /// Whether it undoes an earlier one.
+    pub(crate) rollback: bool,
+}
+
+impl Ask<'_> {
+    fn now(&self) -> Timestamp {
+        self.engine.now
+    }
+}
+
+/// Why a repair must wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Until something that will happen by itself.
+    Wait {
+        /// Why, with its figures.
+        why: String,
+        /// When it ends.
+        release: Release,
+    },
+    /// A person must decide; waiting would not help.
+    Person {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Stop {
+    fn until(at: Timestamp, why: String) -> Option<Self> {
+        Some(Self::Wait { why, release: Release::At(at) })
+    }
+
+    fn when(what: impl Into<String>, why: String) -> Option<Self> {
+        Some(Self::Wait { why, release: Release::When(what.into()) })
+    }
+}
+
+/// One brake.
+pub(crate) trait Brake: Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// What it counts and when it releases, for people.
+    fn about(&self) -> &'static str;
+    /// Who may pass it.
+    fn class(&self) -> Class;
+    /// What else it holds back.
+    fn reach(&self) -> Reach {
+        Reach::Local
+    }
+    /// Whether the repair must wait.
+    fn check(&self, ask: &Ask<'_>) -> Option<Stop>;
+    /// What it has counted and its limit, where that is one figure for the whole fleet.
+    fn gauge(&self, _engine: &Engine) -> (Option<f64>, Option<f64>) {
+        (None, None)
+    }
+}
+
+/// All brakes.
+pub(crate) static BRAKES: [&dyn Brake; 18] = [
+    &pause::Pause,
+    &offline::Offline,
+    &offline::ObserveOnly,
+    &cold_start::ColdStart,
+    &mode::ModeBrake,
+    &breaker::Breaker,
+    &target::InFlight,
+    &target::CoolDown,
+    &target::Flapping,
+    &host::PerHour,
+    &host::Rollbacks,
+    &host::HealthFloor,
+    &member::LastMember,
+    &fleet::PerMinute,
+    &fleet::PerHour,
+    &fleet::Concurrent,
+    &refused::Refused,
+    &unpromising::Unpromising,
+];
+
+/// What all brakes say to a repair.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// What holds it, with the reach of the brake.
+    pub(crate) holds: Vec<(Hold, Reach)>,
+    /// Why a person must decide, if one must.
+    pub(crate) person: Option<String>,
+}
+
+/// Asks every brake.
+pub(crate) fn ask(ask: &Ask<'_>) -> Answer {
+    let forced = ask.case.forced.is_some();
+    let aggressive = ask.engine.policy.mode == prunella_model::policy::Mode::Aggressive;
+    let mut answer = Answer::default();
+    for brake in BRAKES {
+        let passes = match brake.class() {
+            Class::Safety => false,
+            Class::Pacing => forced || aggressive,
+            Class::Consent => forced,
+        };
+        if passes {
+            continue;
+        }
+        match brake.check(ask) {
+            None => {}
+            Some(Stop::Person { why }) => answer.person = answer.person.or(Some(why)),
+            Some(Stop::Wait { why, release }) => {
+                let name = BrakeName::of(brake.name());
+                let since =
+                    ask.case.it.holds.iter().find(|hold| hold.brake == name).map_or(ask.now(), |hold| hold.since);
+                answer.holds.push((Hold { brake: name, why, since, release }, brake.reach()));
+            }
+        }
+    }
+    answer
+}
+
+impl Engine {
+    /// Every brake and what it holds back.
+    #[must_use]
+    pub fn brakes(&self, _now: Timestamp) -> Vec<BrakeView> {
+        let view = |brake: &&dyn Brake| {
+            let name = BrakeName::of(brake.name());
+            let (current, limit) = brake.gauge(self);
+            let mut holding = Vec::new();
+            for (id, case) in &self.cases {
+                holding.extend(case.it.holds.iter().filter(|hold| hold.brake == name).map(|hold| (*id, hold.clone())));
+            }
+            BrakeView { brake: name, counts: brake.about().to_owned(), current, limit, holding }
+        };
+        BRAKES.iter().map(view).collect()
+    }
+}

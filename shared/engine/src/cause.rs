@@ -1,0 +1,93 @@
+//! The causes that a diagnosis may name.
+
+use std::time::Duration;
+
+use prunella_model::CauseName;
+use prunella_model::incident::Category;
+
+/// A cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cause {
+    /// The process ended, and nothing says why but how it ended.
+    Killed,
+    /// The process lives but does no work.
+    Hung,
+    /// A configuration file differs from its known-good content, and failures followed.
+    ConfigCorrupted,
+    /// A directory nears its quota.
+    DirectoryFull,
+    /// The process never gives memory back.
+    MemoryLeak,
+    /// Something that the target depends on is broken.
+    Upstream,
+    /// The host is out of reach.
+    OutOfReach,
+    /// The host has too much to do.
+    Overload,
+    /// Not known.
+    Unknown,
+}
+
+impl Cause {
+    /// All causes.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Killed,
+        Self::Hung,
+        Self::ConfigCorrupted,
+        Self::DirectoryFull,
+        Self::MemoryLeak,
+        Self::Upstream,
+        Self::OutOfReach,
+        Self::Overload,
+        Self::Unknown,
+    ];
+
+    /// Its name in a diagnosis.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::Hung => "hung",
+            Self::ConfigCorrupted => "config_corrupted",
+            Self::DirectoryFull => "directory_full",
+            Self::MemoryLeak => "memory_leak",
+            Self::Upstream => "upstream",
+            Self::OutOfReach => "out_of_reach",
+            Self::Overload => "overload",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The same as a name.
+    pub(crate) fn name(self) -> CauseName {
+        CauseName::of(self.as_str())
+    }
+
+    /// The cause of that name; Unknown for one that this version does not have.
+    pub(crate) fn of(name: &CauseName) -> Self {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == name.as_str()).unwrap_or(Self::Unknown)
+    }
+
+    /// What kind of trouble it is.
+    pub(crate) const fn category(self) -> Category {
+        match self {
+            Self::Killed | Self::Hung | Self::Unknown => Category::Operational,
+            Self::ConfigCorrupted => Category::GovernanceDrift,
+            Self::DirectoryFull | Self::MemoryLeak | Self::Overload => Category::StabilityThreat,
+            Self::Upstream => Category::Structural,
+            Self::OutOfReach => Category::AgentFault,
+        }
+    }
+
+    /// How long it takes such a fault to go away by itself, where that is known to happen at all.
+    ///
+    /// Nothing restarts an ended process or empties a directory by itself; what hangs sometimes comes back.
+    pub(crate) const fn self_recovery(self) -> Duration {
+        match self {
+            Self::Hung | Self::Unknown => Duration::from_secs(600),
+            Self::Upstream | Self::OutOfReach | Self::Overload => Duration::from_secs(300),
+            Self::Killed | Self::ConfigCorrupted | Self::DirectoryFull | Self::MemoryLeak => {
+                Duration::from_secs(86_400)
+            }
+        }
+    }
+}

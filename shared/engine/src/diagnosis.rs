@@ -1,0 +1,333 @@
+//! From symptoms to a cause, with what it stands on and what was rejected.
+
+use prunella_model::CauseName;
+use prunella_model::incident::{Diagnosis, Evidence, Priority, Severity};
+use prunella_model::observation::{Finding, ProbeKind, Status};
+use prunella_model::{RepairName, Timestamp};
+use std::time::Duration;
+
+use crate::Engine;
+use crate::cause::Cause;
+use crate::incident::Case;
+use crate::key::{Key, at};
+use crate::repairs::REPAIRS;
+use crate::rules::{self, Judgement, Subject, Symptom};
+use crate::target::{Life, Probe, Target};
+
+/// A file's change may be noticed so much later than the failure that it led to.
+const NOTICED: Duration = Duration::from_secs(1);
+
+/// What judging an incident's symptoms gives.
+#[derive(Debug, Clone)]
+pub(crate) enum Presence {
+    /// Some are there; each with the name of its rule.
+    Present(Vec<(String, Symptom)>),
+    /// All are gone, on fresh evidence; so many good verdicts in a row.
+    Gone(u32),
+    /// There is no fresh evidence.
+    Unknown,
+}
+
+/// What a diagnosis comes to.
+#[derive(Debug, Clone)]
+pub(crate) enum Insight {
+    /// The cause lies here.
+    Here(Cause, Diagnosis),
+    /// The cause lies upstream, in that target.
+    Upstream(Key, Diagnosis),
+    /// These must be looked at first.
+    Wait(Vec<Key>),
+}
+
+/// A diagnosis in the making.
+struct Draft {
+    cause: Cause,
+    confidence: f64,
+    evidence: Vec<Evidence>,
+    rejected: Vec<(CauseName, String)>,
+}
+
+impl Draft {
+    fn reject(&mut self, cause: Cause, why: impl Into<String>) {
+        self.rejected.push((cause.name(), why.into()));
+    }
+}
+
+impl Engine {
+    /// Judges one rule on one target.
+    pub(crate) fn judge(&self, rule: usize, key: Key, since: Timestamp) -> Judgement {
+        let tuning = &self.tuning[rule];
+        if !tuning.enabled {
+            return Judgement::Absent(u32::MAX);
+        }
+        let host = &self.hosts[at(key.host)];
+        let target = &host.targets[at(key.target)];
+        let fresh = self.policy.verification.fresh;
+        rules::RULES[rule].judge(&Subject { host, target, rule, tuning, now: self.now, fresh, since })
+    }
+
+    /// Judges an incident's symptoms on what was seen at or after `since`, by the host's clock.
+    pub(crate) fn presence(&self, case: &Case, since: Timestamp) -> Presence {
+        let mut present = Vec::new();
+        let (mut unknown, mut good) = (false, u32::MAX);
+        for fault in std::iter::once(&case.it.fault).chain(&case.it.also) {
+            let judgement = match rules::index(&fault.rule) {
+                Some(rule) => self.judge(rule, case.key, since),
+                None => self.judge_reported(case, &fault.summary, since),
+            };
+            match judgement {
+                Judgement::Present(symptom) => present.push((fault.rule.to_string(), symptom)),
+                Judgement::Absent(row) => good = good.min(row),
+                Judgement::Unknown => unknown = true,
+            }
+        }
+        if !present.is_empty() {
+            Presence::Present(present)
+        } else if unknown {
+            Presence::Unknown
+        } else {
+            Presence::Gone(good)
+        }
+    }
+
+    /// A fault that a person filed lasts until something was done; then the target's own probes say whether it is well.
+    fn judge_reported(&self, case: &Case, summary: &str, since: Timestamp) -> Judgement {
+        if since == Timestamp::ZERO {
+            let symptom = Symptom { since: case.it.fault.since, probe: None, summary: summary.to_owned() };
+            return Judgement::Present(symptom);
+        }
+        let mut worst = Judgement::Absent(u32::MAX);
+        for (rule, _) in rules::RULES.iter().enumerate().take(rules::ABOUT_SERVICE) {
+            match (self.judge(rule, case.key, since), &worst) {
+                (Judgement::Present(symptom), _) => return Judgement::Present(symptom),
+                (Judgement::Absent(row), Judgement::Absent(other)) => worst = Judgement::Absent(row.min(*other)),
+                (Judgement::Absent(_) | Judgement::Unknown, _) => {}
+            }
+        }
+        match worst {
+            Judgement::Absent(u32::MAX) => Judgement::Unknown,
+            Judgement::Absent(_) | Judgement::Present(_) | Judgement::Unknown => worst,
+        }
+    }
+
+    /// Works out what is wrong from the symptoms that are there.
+    pub(crate) fn diagnose(&self, case: &Case, present: &[(String, Symptom)]) -> Insight {
+        let target = self.target_at(case.key);
+        let has = |rule: &str| present.iter().any(|(name, _)| name == rule);
+        let mut draft = Draft {
+            cause: Cause::Unknown,
+            confidence: 0.5,
+            evidence: self.evidence_of(case, present),
+            rejected: Vec::new(),
+        };
+        if has(rules::PROCESS_DOWN) || has(rules::CRASH_LOOP) {
+            self.why_ended(case, target, has(rules::CRASH_LOOP), has(rules::DIRECTORY_FULL), &mut draft);
+        } else if has(rules::UNRESPONSIVE) {
+            if let Some(insight) = self.why_silent(case, target, present, &mut draft) {
+                return insight;
+            }
+            if has(rules::DIRECTORY_FULL) {
+                (draft.cause, draft.confidence) = (Cause::DirectoryFull, 0.7);
+            } else if has(rules::MEMORY_LEAK) {
+                (draft.cause, draft.confidence) = (Cause::MemoryLeak, 0.7);
+            }
+        } else if has(rules::DIRECTORY_FULL) {
+            (draft.cause, draft.confidence) = (Cause::DirectoryFull, 0.95);
+        } else if has(rules::MEMORY_LEAK) {
+            (draft.cause, draft.confidence) = (Cause::MemoryLeak, 0.85);
+            draft.reject(Cause::Hung, "it still answers");
+        } else if has(rules::HOST_SILENT) {
+            (draft.cause, draft.confidence) = (Cause::OutOfReach, 0.9);
+        } else if present.iter().any(|(name, _)| rules::index_of(name).is_some()) {
+            (draft.cause, draft.confidence) = (Cause::Overload, 0.6);
+        }
+        Insight::Here(draft.cause, self.conclusion(case, draft, case.key))
+    }
+
+    fn evidence_of(&self, case: &Case, present: &[(String, Symptom)]) -> Vec<Evidence> {
+        let target = self.reference(case.key);
+        let one = |(_, symptom): &(String, Symptom)| Evidence {
+            at: symptom.since,
+            target: target.clone(),
+            probe: symptom.probe.clone(),
+            status: symptom.probe.as_ref().map(|_| Status::Down),
+            text: symptom.summary.clone(),
+        };
+        present.iter().map(one).collect()
+    }
+
+    fn seen(&self, key: Key, probe: &Probe, text: String) -> Evidence {
+        Evidence {
+            at: probe.last().map_or(Timestamp::ZERO, |seen| seen.host),
+            target: self.reference(key),
+            probe: Some(probe.report.name.clone()),
+            status: probe.last().map(|seen| seen.status),
+            text,
+        }
+    }
+
+    /// The file probe that saw a change from known-good content before `failed`.
+    fn changed_file<'a>(&self, key: Key, target: &'a Target, failed: Timestamp) -> Option<&'a Probe> {
+        let contact = self.hosts[at(key.host)].contact();
+        target.of_kind(ProbeKind::File).find(|probe| {
+            let fresh = probe.fresh(self.now, contact, self.policy.verification.fresh);
+            let changed = matches!(&probe.finding, Some(Finding::FileChanged { known_good: Some(_), .. }));
+            fresh.is_some_and(|seen| seen.status == Status::Down) && changed && probe.since <= failed.after(NOTICED)
+        })
+    }
+
+    fn why_ended(&self, case: &Case, target: &Target, looping: bool, full: bool, draft: &mut Draft) {
+        let exit = target.process.exits.back().filter(|_| target.process.life == Life::Ended);
+        let failed = exit.map_or(case.it.fault.since, |exit| exit.host);
+        let outside = exit.is_some_and(crate::target::Exit::came_from_outside);
+        let did_not_help = case.it.attempts.iter().any(|it| crate::plan::failed(it.verdict));
+        if let Some(probe) = self.changed_file(case.key, target, failed) {
+            let text = format!("{} differs from its known-good content", probe.report.name);
+            draft.evidence.push(self.seen(case.key, probe, text));
+            if looping || did_not_help || case.relapsed || !outside {
+                draft.cause = Cause::ConfigCorrupted;
+                draft.confidence = if looping || did_not_help { 0.9 } else { 0.75 };
+                draft.reject(Cause::Killed, "a file changed before it ended, and a restart alone would not mend that");
+                return;
+            }
+            draft.reject(Cause::ConfigCorrupted, "a file changed, but something outside ended the process");
+        } else {
+            draft.reject(Cause::ConfigCorrupted, "no file differs from its known-good content");
+        }
+        if full && !outside {
+            (draft.cause, draft.confidence) = (Cause::DirectoryFull, 0.7);
+            return;
+        }
+        if looping {
+            (draft.cause, draft.confidence) = (Cause::Unknown, 0.4);
+            draft.reject(Cause::Killed, "it ended by itself again and again");
+            return;
+        }
+        draft.cause = Cause::Killed;
+        draft.confidence = match exit {
+            Some(_) if outside => 0.95,
+            Some(_) => 0.85,
+            None => 0.7,
+        };
+        draft.reject(Cause::Hung, "there is no process that could hang");
+        draft.reject(Cause::Upstream, "that a process ends is its own symptom, whatever it depends on");
+    }
+
+    /// A target that does not answer: whose fault is it? Null when the draft is complete: its own.
+    fn why_silent(
+        &self,
+        case: &Case,
+        target: &Target,
+        present: &[(String, Symptom)],
+        draft: &mut Draft,
+    ) -> Option<Insight> {
+        let probe = |symptom: &Symptom| symptom.probe.as_ref().and_then(|name| target.probe(name));
+        let silent: Vec<&Probe> = present.iter().filter_map(|(_, symptom)| probe(symptom)).collect();
+        let onset = silent.iter().map(|probe| probe.since_at).min().unwrap_or(case.it.opened_at);
+        let onset = onset.max(case.afresh);
+        let upstream = self.upstream(case.key, onset);
+        for name in &upstream.missing {
+            draft.reject(
+                Cause::Upstream,
+                format!("{name} is declared as needed, but nothing in the fleet has that name"),
+            );
+        }
+        if let Some(culprit) = upstream.culprits.first().copied() {
+            draft.cause = Cause::Upstream;
+            draft.confidence = if self.target_at(culprit).process.life == Life::Ended { 0.95 } else { 0.85 };
+            for broken in &upstream.culprits {
+                draft.evidence.extend(self.broken_evidence(*broken));
+            }
+            let own = Draft {
+                cause: draft.cause,
+                confidence: draft.confidence,
+                evidence: std::mem::take(&mut draft.evidence),
+                rejected: vec![(
+                    Cause::Hung.name(),
+                    "what it depends on is broken, which explains its silence".to_owned(),
+                )],
+            };
+            return Some(Insight::Upstream(culprit, self.conclusion(case, own, culprit)));
+        }
+        if !upstream.unknown.is_empty() {
+            return Some(Insight::Wait(upstream.unknown));
+        }
+        for well in &upstream.well {
+            let name = self.reference(*well);
+            draft.reject(Cause::Upstream, format!("{name} is well, on evidence newer than the symptom"));
+        }
+        if upstream.well.is_empty() && upstream.missing.is_empty() {
+            draft.reject(Cause::Upstream, "it depends on nothing");
+        }
+        let bad_answer = silent.iter().any(|probe| matches!(probe.finding, Some(Finding::BadAnswer { .. })));
+        let since = silent.iter().map(|probe| probe.since).min().unwrap_or(case.it.fault.since);
+        if let Some(changed) = self.changed_file(case.key, target, since).filter(|_| bad_answer) {
+            let text = format!("{} differs from its known-good content", changed.report.name);
+            draft.evidence.push(self.seen(case.key, changed, text));
+            (draft.cause, draft.confidence) = (Cause::ConfigCorrupted, 0.6);
+            return None;
+        }
+        (draft.cause, draft.confidence) = (Cause::Hung, if target.process.life == Life::Running { 0.9 } else { 0.6 });
+        if target.process.life == Life::Running {
+            draft.reject(Cause::Killed, "its process lives");
+        }
+        None
+    }
+
+    fn broken_evidence(&self, key: Key) -> Vec<Evidence> {
+        let target = self.target_at(key);
+        let down = target.probes.iter().filter(|probe| probe.last().is_some_and(|seen| seen.status == Status::Down));
+        let mut all: Vec<Evidence> = down
+            .map(|probe| self.seen(key, probe, format!("{} of {} fails", probe.report.name, self.reference(key))))
+            .collect();
+        if all.is_empty() {
+            all.push(Evidence {
+                at: self.now,
+                target: self.reference(key),
+                probe: None,
+                status: None,
+                text: format!("{} is out of reach or being repaired", self.reference(key)),
+            });
+        }
+        all
+    }
+
+    fn conclusion(&self, case: &Case, draft: Draft, cause_target: Key) -> Diagnosis {
+        let treats =
+            |repair: &&&dyn crate::repairs::Repair| repair.treats().iter().any(|(cause, _)| *cause == draft.cause);
+        let mut recommended: Vec<(f64, &str)> = REPAIRS
+            .iter()
+            .filter(treats)
+            .map(|repair| {
+                let chance = repair.treats().iter().find(|(cause, _)| *cause == draft.cause).map_or(0.0, |it| it.1);
+                (chance, repair.name())
+            })
+            .collect();
+        recommended.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut affected: Vec<_> = self.victims(case.key).into_iter().map(|(_, key)| self.reference(key)).collect();
+        affected.sort();
+        affected.dedup();
+        Diagnosis {
+            category: draft.cause.category(),
+            cause: draft.cause.name(),
+            cause_target: self.reference(cause_target),
+            confidence: draft.confidence,
+            affected,
+            evidence: draft.evidence,
+            rejected: draft.rejected,
+            recommended: recommended.into_iter().map(|(_, name)| RepairName::of(name)).collect(),
+            priority: priority(case.severity()),
+        }
+    }
+}
+
+/// How soon to act on a fault of that severity.
+pub(crate) const fn priority(severity: Severity) -> Priority {
+    match severity {
+        Severity::Critical => Priority::Immediate,
+        Severity::High => Priority::High,
+        Severity::Medium => Priority::Normal,
+        Severity::Low => Priority::Low,
+        Severity::Info => Priority::Monitor,
+    }
+}

@@ -1,0 +1,69 @@
+//! How well things are, 0 to 100.
+
+use prunella_model::observation::{Finding, ProbeKind, Status};
+
+use crate::Engine;
+use crate::key::{Key, at};
+
+/// What a failed probe of each kind leaves of a target's health.
+const fn left(kind: ProbeKind) -> f64 {
+    match kind {
+        // Without its process there is nothing left of it.
+        ProbeKind::Process | ProbeKind::Unit => 0.0,
+        ProbeKind::Http | ProbeKind::Tcp => 20.0,
+        ProbeKind::Host | ProbeKind::Directory => 50.0,
+        ProbeKind::File => 60.0,
+        ProbeKind::Log => 70.0,
+    }
+}
+
+impl Engine {
+    /// The health of a target by its fresh probes, the worst one counting; null without fresh evidence.
+    ///
+    /// The target that stands for a host has the host's resources: the mean of what is free of processor, memory and disk.
+    pub(crate) fn health(&self, key: Key) -> Option<f64> {
+        let host = &self.hosts[at(key.host)];
+        let target = &host.targets[at(key.target)];
+        if target.report.name.is_host() {
+            return self.resource_health(key);
+        }
+        let mut worst: Option<f64> = None;
+        for probe in &target.probes {
+            let Some(seen) = probe.fresh(self.now, host.contact(), self.policy.verification.fresh) else { continue };
+            let score = match (&probe.finding, seen.status) {
+                (Some(Finding::DirectoryUse { used_bytes, quota_bytes }), Status::Up | Status::Down) => {
+                    // Full costs half the health; up to four fifths costs nothing.
+                    let used = crate::rules::percent(*used_bytes, *quota_bytes).clamp(80.0, 100.0);
+                    100.0 - (used - 80.0) * 2.5
+                }
+                (_, Status::Up) => 100.0,
+                (_, Status::Down) => left(probe.report.kind),
+                (_, Status::Unknown) => continue,
+            };
+            worst = Some(worst.map_or(score, |worst| worst.min(score)));
+        }
+        worst
+    }
+
+    fn resource_health(&self, key: Key) -> Option<f64> {
+        let host = &self.hosts[at(key.host)];
+        let contact = host.contact()?;
+        if self.now.since(contact) > self.policy.verification.fresh {
+            return None;
+        }
+        let mut free = Vec::new();
+        for begins in ["cpu.", "memory.", "disk."] {
+            let values = host.targets[at(key.target)].series.iter().filter_map(|number| {
+                let series = host.series.get(at(*number))?.as_ref()?;
+                let metric = series.metric.as_str();
+                (metric.starts_with(begins) && metric.ends_with("used_percent")).then_some(series.value?)
+            });
+            free.extend(values.reduce(f64::max).map(|used| (100.0 - used).clamp(0.0, 100.0)));
+        }
+        if free.is_empty() {
+            return None;
+        }
+        let count = f64::from(u32::try_from(free.len()).unwrap_or(u32::MAX));
+        Some(free.iter().sum::<f64>() / count)
+    }
+}

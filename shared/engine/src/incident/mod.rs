@@ -1,0 +1,146 @@
+//! The life of an incident: one small state machine, each state looked at when something that it waits for happened.
+
+mod act;
+mod consider;
+mod open;
+mod outcome;
+mod verify;
+
+use std::time::Duration;
+
+use prunella_model::incident::{Incident, IncidentState, Severity, Stage, StageRecord};
+use prunella_model::step::Step;
+use prunella_model::{OperatorName, RepairName, Timestamp};
+
+use crate::key::Key;
+
+/// The most passages through stages that one incident records. One that is tried again and again for weeks must not grow
+/// without end; its later attempts are still recorded as attempts.
+const STAGES_MAX: usize = 240;
+
+/// After a start, incidents are looked at this soon even if no agent says anything.
+pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// A person's request for a repair.
+#[derive(Debug, Clone)]
+pub(crate) struct Forced {
+    /// Who.
+    pub(crate) by: OperatorName,
+    /// Why.
+    pub(crate) why: String,
+    /// Which repair; null lets the engine choose.
+    pub(crate) repair: Option<RepairName>,
+}
+
+/// An open incident: its record and what the engine needs beside it. The rest can be found again from the record.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    /// The record.
+    pub(crate) it: Incident,
+    /// Its target.
+    pub(crate) key: Key,
+    /// A person's request, while it has not been carried out.
+    pub(crate) forced: Option<Forced>,
+    /// Symptoms must have been seen after this to be judged, by the server's clock.
+    pub(crate) afresh: Timestamp,
+    /// Whether it relapsed after a repair.
+    pub(crate) relapsed: bool,
+    /// Evidence from then on counts for verification, by the host's clock; null when nothing is verified.
+    pub(crate) since: Option<Timestamp>,
+    /// What would put back what the latest repair changed.
+    pub(crate) undo: Option<Vec<Step>>,
+    /// The attempt that must be undone before anything else is tried.
+    pub(crate) must_undo: Option<u32>,
+    /// Whether a recurrence of an earlier fault was looked for.
+    pub(crate) recurrence: bool,
+    /// The target that is blamed for it, when the cause lies upstream.
+    pub(crate) blames: Option<Key>,
+    /// Targets whose change means that it must be judged again.
+    pub(crate) watches: Vec<Key>,
+    /// When the evidence of others that it waits for was first asked for.
+    pub(crate) waiting: Option<Timestamp>,
+    /// When what it blames was last seen to be well again.
+    pub(crate) upstream_well: Option<Timestamp>,
+    /// Whether it counts for the fleet's breaker.
+    pub(crate) troubles: bool,
+    /// Whether it waits in the fleet's queue.
+    pub(crate) queued: bool,
+}
+
+impl Case {
+    /// A case of a record.
+    pub(crate) fn new(it: Incident, key: Key) -> Self {
+        Self {
+            it,
+            key,
+            forced: None,
+            afresh: Timestamp::ZERO,
+            relapsed: false,
+            since: None,
+            undo: None,
+            must_undo: None,
+            recurrence: false,
+            blames: None,
+            watches: Vec::new(),
+            waiting: None,
+            upstream_well: None,
+            troubles: false,
+            queued: false,
+        }
+    }
+
+    /// The worst severity among its faults.
+    pub(crate) fn severity(&self) -> Severity {
+        self.it.also.iter().map(|fault| fault.severity).fold(self.it.fault.severity, Severity::max)
+    }
+
+    /// Whether something is being done to its target, or was just done.
+    pub(crate) fn under_repair(&self) -> bool {
+        match self.it.state {
+            IncidentState::Repairing { .. } | IncidentState::Verifying { .. } => true,
+            IncidentState::Diagnosing
+            | IncidentState::Upstream { .. }
+            | IncidentState::Held
+            | IncidentState::Probation { .. }
+            | IncidentState::NeedsHuman { .. }
+            | IncidentState::Closed(_) => false,
+        }
+    }
+
+    /// Begins a stage, ending the one before with `result` if it lasts.
+    pub(crate) fn enter(&mut self, stage: Stage, now: Timestamp, health: Option<f64>, result: &str) {
+        self.leave(now, health, "");
+        if self.it.stages.len() < STAGES_MAX {
+            self.it.stages.push(StageRecord {
+                stage,
+                started_at: now,
+                ended_at: None,
+                result: result.to_owned(),
+                health_before: health,
+                health_after: None,
+            });
+        }
+    }
+
+    /// Ends the stage that lasts. An empty `result` leaves what is there.
+    pub(crate) fn leave(&mut self, now: Timestamp, health: Option<f64>, result: &str) {
+        if let Some(last) = self.it.stages.last_mut().filter(|last| last.ended_at.is_none()) {
+            last.ended_at = Some(now);
+            last.health_after = health;
+            if !result.is_empty() {
+                result.clone_into(&mut last.result);
+            }
+        }
+    }
+
+    /// Passes through a stage at once.
+    pub(crate) fn pass(&mut self, stage: Stage, now: Timestamp, health: Option<f64>, result: &str) {
+        self.enter(stage, now, health, result);
+        self.leave(now, health, "");
+    }
+
+    /// The stage that lasts, if one does.
+    pub(crate) fn stage(&self) -> Option<Stage> {
+        self.it.stages.last().filter(|last| last.ended_at.is_none()).map(|last| last.stage)
+    }
+}

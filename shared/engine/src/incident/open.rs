@@ -1,0 +1,376 @@
+//! Opening, joining, escalating and closing incidents.
+
+use std::cmp::Reverse;
+
+use prunella_model::event::EventKind;
+use prunella_model::incident::{Closing, Fault, Hold, Incident, IncidentState, Severity, Stage};
+use prunella_model::record::Change;
+use prunella_model::{IncidentId, RuleName, Timestamp};
+
+use super::Case;
+use crate::Engine;
+use crate::key::{Key, at};
+use crate::knowledge::fingerprint;
+use crate::rules::{self, Judgement, Symptom};
+use crate::timers::Timer;
+
+/// The most faults that one incident names beside its first.
+const ALSO_MAX: usize = 8;
+
+impl Engine {
+    /// Judges a target by every rule, opens or joins an incident, and wakes what waits for the target.
+    pub(crate) fn review(&mut self, key: Key) {
+        if self.target_at(key).gone && !self.target_at(key).report.name.is_host() {
+            return;
+        }
+        let mut present: Vec<(usize, Symptom)> = Vec::new();
+        for rule in 0..rules::RULES.len() {
+            match self.judge(rule, key, Timestamp::ZERO) {
+                Judgement::Present(symptom) => present.push((rule, symptom)),
+                Judgement::Absent(_) => {
+                    let target = self.target_mut(key);
+                    if !target.muted.is_empty() {
+                        target.muted.remove(&RuleName::of(rules::RULES[rule].name()));
+                    }
+                }
+                Judgement::Unknown => {}
+            }
+        }
+        self.wake_watchers(key);
+        if let Some(id) = self.target_at(key).incident {
+            self.join(id, present);
+            self.woken.insert(id);
+            return;
+        }
+        if present.is_empty() {
+            self.confirm_later(key);
+            let health = self.health(key);
+            let target = self.target_mut(key);
+            target.baseline = health.or(target.baseline);
+            return;
+        }
+        let muted = &self.target_at(key).muted;
+        let mut faults = Vec::new();
+        for (rule, symptom) in present {
+            if !muted.contains(&RuleName::of(rules::RULES[rule].name())) {
+                faults.push(self.fault(key, rule, symptom));
+            }
+        }
+        let mut faults = faults.into_iter();
+        if let Some(first) = faults.next() {
+            self.open(key, first, faults.collect());
+        }
+    }
+
+    /// A first bad answer is looked at again soon: agents say what changed, and would not repeat it for a minute.
+    fn confirm_later(&mut self, key: Key) {
+        let target = self.target_at(key);
+        let shaky = target.probes.iter().find(|probe| {
+            let down = probe.last().is_some_and(|seen| seen.status == prunella_model::observation::Status::Down);
+            down && probe.report.kind.sees_through()
+        });
+        let Some(probe) = shaky else { return };
+        let again = probe.report.interval.clamp(super::verify::TICK_LEAST, super::verify::TICK_MOST);
+        let due = self.now.after(again);
+        self.timers.ensure(Timer::Confirm(key), due, self.now);
+    }
+
+    /// Wakes the incidents that stand on this target, when it changed or when they wait for its evidence.
+    pub(crate) fn wake_watchers(&mut self, key: Key) {
+        let ailing = self.ailing(key);
+        let changed = self.target_at(key).ailing != ailing;
+        if changed {
+            self.target_mut(key).ailing = ailing;
+            self.wake_service(key);
+        }
+        let watchers = self.target_at(key).watchers.iter();
+        let due: Vec<IncidentId> = watchers
+            .filter(|id| changed || self.cases.get(id).is_some_and(|case| case.waiting.is_some()))
+            .copied()
+            .collect();
+        self.woken.extend(due);
+    }
+
+    /// Another member's health may release what `last_member` holds.
+    fn wake_service(&mut self, key: Key) {
+        let Some(service) = &self.target_at(key).report.service else { return };
+        let Some(members) = self.topology.services.get(service) else { return };
+        let held = members.iter().filter_map(|member| self.target_at(*member).incident);
+        let held: Vec<IncidentId> = held
+            .filter(|id| {
+                self.cases.get(id).is_some_and(|case| case.it.holds.iter().any(|it| it.brake.as_str() == "last_member"))
+            })
+            .collect();
+        self.woken.extend(held);
+    }
+
+    pub(crate) fn fault(&self, key: Key, rule: usize, symptom: Symptom) -> Fault {
+        let target = self.target_at(key);
+        let shipped = self.tuning[rule].severity;
+        // What is critical by declaration is so when it does not do its service; a trend is not that urgent.
+        let urgent = target.report.critical && rule < rules::ABOUT_SERVICE;
+        let severity = if urgent { Severity::Critical } else { shipped };
+        let name = rules::RULES[rule].name();
+        let kind = target.report.service.as_ref().map_or(target.report.name.as_str(), |service| service.as_str());
+        Fault {
+            rule: RuleName::of(name),
+            target: self.reference(key),
+            fingerprint: fingerprint(name, kind, symptom.probe.as_ref().map(|probe| probe.as_str())),
+            symptom: symptom.probe,
+            severity,
+            since: symptom.since,
+            summary: symptom.summary,
+        }
+    }
+
+    /// Opens an incident.
+    pub(crate) fn open(&mut self, key: Key, fault: Fault, also: Vec<Fault>) -> IncidentId {
+        let id = self.next_incident();
+        let health = self.health(key);
+        let incident = Incident {
+            id,
+            opened_at: self.now,
+            state: IncidentState::Diagnosing,
+            diagnosis: None,
+            stages: Vec::new(),
+            attempts: Vec::new(),
+            holds: Vec::new(),
+            released: Vec::new(),
+            recovered_at: None,
+            closed_at: None,
+            fault,
+            also,
+        };
+        let mut case = Case::new(incident, key);
+        let summary = case.it.fault.summary.clone();
+        case.pass(Stage::Detect, self.now, health, &summary);
+        case.enter(Stage::Classify, self.now, health, "");
+        self.target_mut(key).incident = Some(id);
+        self.hosts[at(key.host)].incidents.insert(id);
+        self.cases.insert(id, case);
+        self.timers.clear(&Timer::Confirm(key));
+        self.audit("incident_opened", key, Some(id), summary.clone());
+        self.announce(EventKind::FaultDetected, Some(key), Some(id), summary);
+        self.touched(id);
+        self.woken.insert(id);
+        id
+    }
+
+    /// Adds faults to an incident that is open already, where they bear on it.
+    fn join(&mut self, id: IncidentId, present: Vec<(usize, Symptom)>) {
+        let Some(case) = self.cases.get(&id) else { return };
+        let listens = match case.it.state {
+            IncidentState::Diagnosing
+            | IncidentState::Upstream { .. }
+            | IncidentState::Held
+            | IncidentState::NeedsHuman { .. }
+            | IncidentState::Probation { .. } => true,
+            // What a repair in progress stirs up is judged by verification.
+            IncidentState::Repairing { .. } | IncidentState::Verifying { .. } | IncidentState::Closed(_) => false,
+        };
+        if !listens {
+            return;
+        }
+        let key = case.key;
+        for (rule, symptom) in present {
+            let name = rules::RULES[rule].name();
+            let Some(case) = self.cases.get(&id) else { return };
+            let known = std::iter::once(&case.it.fault).chain(&case.it.also).any(|it| it.rule.as_str() == name);
+            if known || case.it.also.len() >= ALSO_MAX {
+                continue;
+            }
+            let fault = self.fault(key, rule, symptom);
+            let summary = fault.summary.clone();
+            if let Some(case) = self.cases.get_mut(&id) {
+                case.it.also.push(fault);
+            }
+            self.audit("fault_joined", key, Some(id), summary.clone());
+            self.announce(EventKind::FaultDetected, Some(key), Some(id), format!("also: {summary}"));
+            self.touched(id);
+        }
+    }
+
+    /// Moves an incident to another state and keeps the counters that follow from it.
+    pub(crate) fn enter_state(&mut self, id: IncidentId, state: IncidentState) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        let key = case.key;
+        let changed = case.it.state != state;
+        let before = case.under_repair();
+        case.it.state = state;
+        let troubles = match case.it.state {
+            IncidentState::Diagnosing
+            | IncidentState::Held
+            | IncidentState::Repairing { .. }
+            | IncidentState::Verifying { .. }
+            | IncidentState::NeedsHuman { .. } => case.severity() >= Severity::High,
+            IncidentState::Upstream { .. } | IncidentState::Probation { .. } | IncidentState::Closed(_) => false,
+        };
+        let counted = std::mem::replace(&mut case.troubles, troubles);
+        let after = case.under_repair();
+        match (counted, troubles) {
+            (false, true) => {
+                let host = &mut self.hosts[at(key.host)];
+                host.troubles += 1;
+                self.troubled += u32::from(host.troubles == 1);
+            }
+            (true, false) => {
+                let host = &mut self.hosts[at(key.host)];
+                host.troubles = host.troubles.saturating_sub(1);
+                self.troubled = self.troubled.saturating_sub(u32::from(host.troubles == 0));
+                self.freed = true;
+            }
+            (true, true) | (false, false) => {}
+        }
+        if changed {
+            self.touched(id);
+        }
+        if before != after {
+            self.wake_watchers(key);
+        }
+    }
+
+    /// Replaces what holds an incident back. What is over is kept as released.
+    pub(crate) fn hold(&mut self, id: IncidentId, holds: Vec<Hold>) {
+        let now = self.now;
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        let key = case.key;
+        let same = case.it.holds.len() == holds.len()
+            && case.it.holds.iter().zip(&holds).all(|(old, new)| old.brake == new.brake && old.release == new.release);
+        if same {
+            return;
+        }
+        let over: Vec<Hold> =
+            case.it.holds.iter().filter(|old| holds.iter().all(|new| new.brake != old.brake)).cloned().collect();
+        let fresh: Vec<Hold> =
+            holds.iter().filter(|new| case.it.holds.iter().all(|old| old.brake != new.brake)).cloned().collect();
+        // Only the latest release of each brake is kept, or a long queue would fill the record.
+        case.it.released.retain(|(old, _)| over.iter().all(|new| new.brake != old.brake));
+        case.it.released.extend(over.iter().cloned().map(|hold| (hold, now)));
+        case.it.holds = holds;
+        self.touched(id);
+        for hold in over {
+            self.audit("released", key, Some(id), format!("{} holds no longer", hold.brake));
+        }
+        for hold in fresh {
+            let line = format!("held back by {}: {}", hold.brake, hold.why);
+            self.audit("held", key, Some(id), line.clone());
+            self.announce(EventKind::RepairHeld, Some(key), Some(id), line);
+        }
+    }
+
+    /// Hands an incident to a person.
+    pub(crate) fn escalate(&mut self, id: IncidentId, why: String) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        if matches!(&case.it.state, IncidentState::NeedsHuman { why: known } if *known == why) {
+            return;
+        }
+        let key = case.key;
+        case.forced = None;
+        let health = self.health(key);
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.leave(self.now, health, &why);
+        }
+        self.hold(id, Vec::new());
+        self.unqueue(id);
+        self.enter_state(id, IncidentState::NeedsHuman { why: why.clone() });
+        self.audit("escalated", key, Some(id), why.clone());
+        self.announce(EventKind::Escalated, Some(key), Some(id), format!("needs a person: {why}"));
+    }
+
+    /// Takes an incident out of the fleet's queue.
+    pub(crate) fn unqueue(&mut self, id: IncidentId) {
+        if let Some(case) = self.cases.get_mut(&id)
+            && std::mem::take(&mut case.queued)
+        {
+            let place = (Reverse(case.severity()), id);
+            if !self.queue.remove(&place) {
+                // A fault that joined may have changed the severity meanwhile.
+                self.queue.retain(|(_, queued)| *queued != id);
+            }
+        }
+    }
+
+    /// Replaces what an incident watches.
+    pub(crate) fn watch(&mut self, id: IncidentId, keys: Vec<Key>) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        let old = std::mem::replace(&mut case.watches, keys.clone());
+        for key in old.iter().filter(|key| !keys.contains(key)) {
+            self.target_mut(*key).watchers.remove(&id);
+        }
+        for key in keys {
+            self.target_mut(key).watchers.insert(id);
+        }
+    }
+
+    /// Closes an incident.
+    pub(crate) fn close(&mut self, id: IncidentId, closing: Closing) {
+        self.watch(id, Vec::new());
+        self.unqueue(id);
+        self.hold(id, Vec::new());
+        self.enter_state(id, IncidentState::Closed(closing.clone()));
+        let Some(case) = self.cases.get(&id) else { return };
+        let key = case.key;
+        let (health, text) = (self.health(key), closing_text(&closing));
+        let Some(mut case) = self.cases.remove(&id) else { return };
+        case.leave(self.now, health, "");
+        case.pass(Stage::Report, self.now, health, &text);
+        case.it.closed_at = Some(self.now);
+        self.timers.clear(&Timer::Incident(id));
+        self.out.incidents.remove(&id);
+        self.hosts[at(key.host)].incidents.remove(&id);
+        let target = self.target_mut(key);
+        if target.incident == Some(id) {
+            target.incident = None;
+        }
+        for attempt in &case.it.attempts {
+            self.drop_command(attempt.command);
+        }
+        if matches!(closing, Closing::Repaired { .. }) {
+            self.repaired += 1;
+            let recovered = case.it.recovered_at.unwrap_or(self.now);
+            self.repair_time += recovered.since(case.it.opened_at);
+        }
+        self.audit("incident_closed", key, Some(id), text.clone());
+        match closing {
+            Closing::SelfRecovered | Closing::UpstreamRecovered { .. } => {
+                self.announce(EventKind::FaultCleared, Some(key), Some(id), text.clone());
+            }
+            Closing::Repaired { .. } | Closing::Cancelled { .. } | Closing::TargetGone => {}
+        }
+        self.announce(EventKind::IncidentClosed, Some(key), Some(id), text);
+        self.out.closed.push(case.it);
+        self.wake_watchers(key);
+        self.tell_dependents(key);
+        self.freed = true;
+    }
+
+    /// Drops a command that is over and belongs to a closed incident.
+    fn drop_command(&mut self, command: prunella_model::CommandId) {
+        let over = self.commands.get(&command).is_some_and(|record| record.report.is_some());
+        if over {
+            self.commands.remove(&command);
+            self.out.commands.remove(&command);
+            self.timers.clear(&Timer::Command(command));
+            self.out.changes.push(Change::DropCommand(command));
+        }
+    }
+
+    /// Victims of a target look again when its incident is over.
+    fn tell_dependents(&mut self, key: Key) {
+        let victims: Vec<IncidentId> = self.victims(key).into_iter().map(|(id, _)| id).collect();
+        self.woken.extend(victims);
+    }
+}
+
+fn closing_text(closing: &Closing) -> String {
+    match closing {
+        Closing::Repaired { repair } => format!("healed by {repair}"),
+        Closing::SelfRecovered => "it recovered by itself".to_owned(),
+        Closing::UpstreamRecovered { incident: Some(incident) } => {
+            format!("it recovered when its cause was healed (incident {incident})")
+        }
+        Closing::UpstreamRecovered { incident: None } => "it recovered when its cause was gone".to_owned(),
+        Closing::Cancelled { by } => format!("cancelled by {by}"),
+        Closing::TargetGone => "its target is no longer part of the fleet".to_owned(),
+    }
+}

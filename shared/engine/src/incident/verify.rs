@@ -1,0 +1,369 @@
+//! Did it help? On fresh evidence, under the original symptom, and for long enough.
+
+use std::time::Duration;
+
+use prunella_model::command::Precondition;
+use prunella_model::event::EventKind;
+use prunella_model::incident::{Closing, Evidence, IncidentState, Stage, Verdict};
+use prunella_model::observation::{ProbeKind, Status};
+use prunella_model::outcome::Outcome;
+use prunella_model::{IncidentId, RepairName, Timestamp};
+
+use crate::Engine;
+use crate::cause::Cause;
+use crate::diagnosis::Presence;
+use crate::key::{Key, at};
+use crate::knowledge::{Lesson, alone};
+use crate::repairs;
+use crate::rules::{self, Symptom};
+use crate::target::{Exit, Life};
+
+/// Probes are asked again at most this often.
+pub(crate) const TICK_LEAST: Duration = Duration::from_millis(50);
+
+/// Probes are asked again at least this often while something waits for them.
+pub(crate) const TICK_MOST: Duration = Duration::from_secs(1);
+
+/// What the target's other probes say after a repair.
+enum Whole {
+    /// All that must work works.
+    Well,
+    /// This one fails.
+    Fails(String),
+    /// This one has not been heard since.
+    Unheard,
+}
+
+impl Engine {
+    /// Looks whether the symptom is gone.
+    pub(crate) fn verify(&mut self, id: IncidentId, until: Timestamp) {
+        let Some(case) = self.cases.get(&id) else { return };
+        let (key, over) = (case.key, self.now >= until);
+        let since = case.since.unwrap_or(case.it.fault.since);
+        let successes = self.policy.verification.successes;
+        match self.presence(case, since) {
+            Presence::Gone(row) if row >= successes => match self.whole(key, since) {
+                Whole::Well => self.conclude(id, Verdict::Recovered, "the symptom is gone"),
+                Whole::Fails(what) if over || self.ended_anew(id, key, since) => {
+                    self.not_recovered(id, &format!("the symptom is gone, but {what}"));
+                }
+                Whole::Unheard if over => {
+                    self.conclude(id, Verdict::Inconclusive, "other probes gave no answer in time")
+                }
+                Whole::Fails(_) | Whole::Unheard => self.ask_again(id, key, until),
+            },
+            Presence::Gone(_) if over => {
+                self.conclude(id, Verdict::Inconclusive, "too few good answers before the deadline");
+            }
+            Presence::Present(present) => {
+                let seen = present.first().map_or_else(String::new, |(_, symptom)| symptom.summary.clone());
+                if over || self.settled(id, key, since, &present) {
+                    self.not_recovered(id, &format!("the symptom is still there: {seen}"));
+                } else {
+                    self.ask_again(id, key, until);
+                }
+            }
+            Presence::Unknown if over => {
+                self.conclude(id, Verdict::Inconclusive, "no fresh evidence before the deadline")
+            }
+            Presence::Gone(_) | Presence::Unknown => self.ask_again(id, key, until),
+        }
+    }
+
+    fn ask_again(&mut self, id: IncidentId, key: Key, until: Timestamp) {
+        self.probe(key);
+        let next = self.now.after(self.tick(key)).min(until);
+        self.look_again(id, next.since(self.now));
+    }
+
+    /// Whether waiting for the deadline cannot change that the repair did not help.
+    fn settled(&self, id: IncidentId, key: Key, since: Timestamp, present: &[(String, Symptom)]) -> bool {
+        let outcome = self.cases.get(&id).and_then(|case| case.it.attempts.last()?.outcome.as_ref());
+        let not_done = match outcome {
+            Some(Outcome::Done) | None => false,
+            Some(
+                Outcome::Refused(_)
+                | Outcome::Failed { .. }
+                | Outcome::Unknown { .. }
+                | Outcome::Cancelled { .. }
+                | Outcome::Lost,
+            ) => true,
+        };
+        let process = present.iter().any(|(rule, _)| rule == rules::PROCESS_DOWN || rule == rules::CRASH_LOOP);
+        (not_done && !present.is_empty()) || (process && self.ended_anew(id, key, since))
+    }
+
+    /// Whether a run that began after the repair has ended already.
+    fn ended_anew(&self, id: IncidentId, key: Key, since: Timestamp) -> bool {
+        let process = &self.target_at(key).process;
+        let Some(exit) = process.exits.back().filter(|_| process.life == Life::Ended) else { return false };
+        let command = self.cases.get(&id).and_then(|case| case.it.attempts.last()).map(|it| it.command);
+        let intent = command.and_then(|command| self.commands.get(&command)).map(|record| &record.intent);
+        let ended = intent.and_then(|intent| {
+            intent.preconditions.iter().find_map(|it| match it {
+                Precondition::Instance { instance, .. } => Some(instance),
+                Precondition::Boot(_) | Precondition::Observed { .. } => None,
+            })
+        });
+        match ended {
+            Some(ended) => exit.instance != *ended,
+            None => exit.host >= since,
+        }
+    }
+
+    /// Looks at the target as a whole: its process and its service must work, unless something upstream is broken.
+    fn whole(&self, key: Key, since: Timestamp) -> Whole {
+        let target = self.target_at(key);
+        let mut whole = Whole::Well;
+        for probe in &target.probes {
+            match probe.report.kind {
+                ProbeKind::Process | ProbeKind::Unit | ProbeKind::Http | ProbeKind::Tcp => {}
+                ProbeKind::Host | ProbeKind::Log | ProbeKind::Directory | ProbeKind::File => continue,
+            }
+            match probe.last().filter(|seen| seen.host >= since).map(|seen| seen.status) {
+                Some(Status::Up) => {}
+                Some(Status::Down) => {
+                    let excused = target.process.life == Life::Stopped
+                        || (probe.report.kind.sees_through()
+                            && !self.upstream(key, probe.since_at).culprits.is_empty());
+                    if !excused {
+                        return Whole::Fails(format!("{} fails", probe.report.name));
+                    }
+                }
+                Some(Status::Unknown) | None => whole = Whole::Unheard,
+            }
+        }
+        whole
+    }
+
+    /// Unchanged, or worse than before? Or is something upstream to blame by now?
+    fn not_recovered(&mut self, id: IncidentId, why: &str) {
+        let Some(case) = self.cases.get(&id) else { return };
+        let key = case.key;
+        let through = case.it.fault.symptom.as_ref().and_then(|name| self.target_at(key).probe(name));
+        if through.is_some_and(|probe| probe.report.kind.sees_through()) {
+            let onset = through.map_or(self.now, |probe| probe.since_at);
+            if !self.upstream(key, onset).culprits.is_empty() {
+                self.conclude(id, Verdict::Inconclusive, "something that it depends on broke meanwhile");
+                return;
+            }
+        }
+        let before =
+            case.it.stages.iter().rev().find(|it| it.stage == Stage::ExecuteRepair).and_then(|it| it.health_before);
+        let worse = match (before, self.health(key)) {
+            (Some(before), Some(after)) => after + 1.0 < before,
+            (None, _) | (_, None) => false,
+        };
+        self.conclude(id, if worse { Verdict::Worse } else { Verdict::Unchanged }, why);
+    }
+
+    /// Notes a verdict and goes on from it.
+    pub(crate) fn conclude(&mut self, id: IncidentId, verdict: Verdict, why: &str) {
+        let now = self.now;
+        let Some(case) = self.cases.get(&id) else { return };
+        let (key, cause) = (case.key, cause_of(case));
+        let print = case.it.fault.fingerprint.clone();
+        let Some((repair, number)) = case.it.attempts.last().map(|it| (it.repair.clone(), it.number)) else { return };
+        let evidence = self.verdict_evidence(key, case.since.unwrap_or_default());
+        let health = self.health(key);
+        let line = format!("{}: {why}", word(verdict));
+        if let Some(case) = self.cases.get_mut(&id) {
+            if let Some(attempt) = case.it.attempts.last_mut() {
+                attempt.verdict = Some(verdict);
+                attempt.verdict_at = Some(now);
+                attempt.verdict_evidence = evidence;
+            }
+            case.leave(now, health, &line);
+        }
+        self.touched(id);
+        self.audit("verdict", key, Some(id), format!("attempt {number}, {repair}: {line}"));
+        self.announce(EventKind::RepairVerified, Some(key), Some(id), format!("{repair}: {line}"));
+        match verdict {
+            Verdict::Recovered => self.stabilize(id, key),
+            Verdict::Unchanged | Verdict::Worse => {
+                self.target_mut(key).did_not_hold(&repair);
+                self.learn(key, &print, &repair, cause, Lesson::Failed);
+                if verdict == Verdict::Worse
+                    && let Some(case) = self.cases.get_mut(&id)
+                {
+                    case.must_undo = case.undo.is_some().then_some(number);
+                }
+                self.next_attempt(id);
+            }
+            Verdict::Inconclusive => {
+                self.learn(key, &print, &repair, cause, Lesson::Censored);
+                self.afresh(id);
+            }
+        }
+    }
+
+    /// What was seen since the repair is evidence enough to go on.
+    fn next_attempt(&mut self, id: IncidentId) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        let since = case.since.take();
+        let host = at(case.key.host);
+        if let Some(since) = since {
+            case.afresh = self.hosts[host].clock.to_server(since, self.now);
+        }
+        self.enter_state(id, IncidentState::Diagnosing);
+        self.woken.insert(id);
+    }
+
+    fn verdict_evidence(&self, key: Key, since: Timestamp) -> Vec<Evidence> {
+        let target = self.target_at(key);
+        let seen =
+            target.probes.iter().filter_map(|probe| Some((probe, probe.last().filter(|seen| seen.host >= since)?)));
+        seen.map(|(probe, seen)| Evidence {
+            at: seen.host,
+            target: self.reference(key),
+            probe: Some(probe.report.name.clone()),
+            status: Some(seen.status),
+            text: match seen.status {
+                Status::Up => format!("{} is well", probe.report.name),
+                Status::Down => format!("{} fails", probe.report.name),
+                Status::Unknown => format!("{} cannot tell", probe.report.name),
+            },
+        })
+        .collect()
+    }
+
+    fn stabilize(&mut self, id: IncidentId, key: Key) {
+        let now = self.now;
+        let until = now.after(self.policy.verification.probation);
+        let health = self.health(key);
+        let dependents = self.dependents(key);
+        let ill = dependents.iter().filter(|it| self.ailing(**it)).count();
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.it.recovered_at = Some(now);
+            case.forced = None;
+            // A late verdict has no mark of its own: what is seen from now on is what counts.
+            case.since.get_or_insert(self.hosts[at(key.host)].clock.to_host(now));
+            let whole = match (dependents.len(), ill) {
+                (0, _) => "all its probes are well".to_owned(),
+                (all, 0) => format!("all its probes are well, and so are its {all} dependents"),
+                (all, ill) => format!("all its probes are well; {ill} of {all} dependents are not yet"),
+            };
+            case.pass(Stage::HealthCheck, now, health, &whole);
+            case.enter(Stage::Stabilize, now, health, "watched for a relapse");
+        }
+        self.unqueue(id);
+        self.hold(id, Vec::new());
+        self.enter_state(id, IncidentState::Probation { until });
+        self.look_again(id, until.since(now));
+        self.wake_watchers(key);
+    }
+
+    /// Watches a healed target for a relapse.
+    pub(crate) fn probation(&mut self, id: IncidentId, until: Timestamp) {
+        let Some(case) = self.cases.get(&id) else { return };
+        let key = case.key;
+        let since = case.since.unwrap_or_default();
+        match self.presence(case, since) {
+            Presence::Present(present) => self.relapse(id, key, &present),
+            Presence::Gone(_) if self.now >= until => self.held(id),
+            Presence::Unknown if self.now >= until => {
+                // Silence is no recovery: it stays on probation until it has been seen.
+                if self.hosts[at(key.host)].online() {
+                    self.probe(key);
+                }
+                self.look_again(id, TICK_MOST);
+            }
+            Presence::Gone(_) | Presence::Unknown => self.look_again(id, until.since(self.now)),
+        }
+    }
+
+    /// The repair held: credit it and close.
+    fn held(&mut self, id: IncidentId) {
+        let now = self.now;
+        let Some(case) = self.cases.get(&id) else { return };
+        let (key, cause) = (case.key, cause_of(case));
+        let print = case.it.fault.fingerprint.clone();
+        let recovered = case.it.recovered_at.unwrap_or(now);
+        let healer = case.it.attempts.iter().rev().find(|it| it.verdict == Some(Verdict::Recovered));
+        let Some((repair, decided)) = healer.map(|it| (it.repair.clone(), it.decided_at)) else { return };
+        self.learn(key, &print, &repair, cause, Lesson::Healed(recovered.since(decided)));
+        let health = self.health(key);
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.leave(now, health, "no relapse");
+            case.pass(Stage::Learn, now, health, &format!("{repair} healed {}", cause.as_str()));
+        }
+        self.close(id, Closing::Repaired { repair });
+    }
+
+    /// It is broken again.
+    fn relapse(&mut self, id: IncidentId, key: Key, present: &[(String, Symptom)]) {
+        let now = self.now;
+        let Some(case) = self.cases.get(&id) else { return };
+        let cause = cause_of(case);
+        let process = &self.target_at(key).process;
+        let outside = process.life == Life::Ended && process.exits.back().is_some_and(Exit::came_from_outside);
+        if outside {
+            // Killed again from outside: the repair had held, and this is a new fault.
+            self.held(id);
+            self.review(key);
+            return;
+        }
+        let seen = present.first().map_or_else(String::new, |(_, symptom)| symptom.summary.clone());
+        let print = case.it.fault.fingerprint.clone();
+        let repair = case.it.attempts.iter().rev().find(|it| it.verdict == Some(Verdict::Recovered));
+        let repair = repair.map(|it| it.repair.clone());
+        let health = self.health(key);
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.leave(now, health, &format!("relapsed: {seen}"));
+            case.relapsed = true;
+            case.recurrence = true;
+            case.it.recovered_at = None;
+            case.since = None;
+        }
+        self.target_mut(key).relapsed(now);
+        if let Some(repair) = repair {
+            self.target_mut(key).did_not_hold(&repair);
+            self.learn(key, &print, &repair, cause, Lesson::Failed);
+        }
+        self.audit("relapsed", key, Some(id), seen.clone());
+        self.announce(EventKind::FaultDetected, Some(key), Some(id), format!("relapsed: {seen}"));
+        self.enter_state(id, IncidentState::Diagnosing);
+        self.woken.insert(id);
+    }
+
+    /// Learns from a trial.
+    pub(crate) fn learn(
+        &mut self,
+        key: Key,
+        print: &prunella_model::incident::Fingerprint,
+        repair: &RepairName,
+        cause: Cause,
+        lesson: Lesson,
+    ) {
+        let known = repairs::by_name(repair.as_str());
+        let prior = known.and_then(|it| it.treats().iter().find(|(it, _)| *it == cause)).map_or(0.5, |it| it.1);
+        let chance = self.knowledge.chance(print, repair, prior);
+        let took = match lesson {
+            Lesson::Healed(took) => took,
+            Lesson::Failed | Lesson::Censored => Duration::ZERO,
+        };
+        let by_itself = alone(cause.self_recovery(), took);
+        let record = self.knowledge.learn(print, repair, lesson, (chance, by_itself), self.now);
+        self.out.changes.push(prunella_model::record::Change::PutKnowledge(record));
+        let what = match lesson {
+            Lesson::Healed(_) => "healed",
+            Lesson::Failed => "failed",
+            Lesson::Censored => "no verdict",
+        };
+        self.audit("learned", key, None, format!("{repair} for {}: {what}", cause.as_str()));
+    }
+}
+
+/// The cause that an incident was diagnosed with.
+fn cause_of(case: &super::Case) -> Cause {
+    case.it.diagnosis.as_ref().map_or(Cause::Unknown, |diagnosis| Cause::of(&diagnosis.cause))
+}
+
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Recovered => "recovered",
+        Verdict::Unchanged => "unchanged",
+        Verdict::Worse => "worse",
+        Verdict::Inconclusive => "inconclusive",
+    }
+}

@@ -1,0 +1,402 @@
+//! From what agents say to what is believed.
+
+use prunella_model::event::EventKind;
+use prunella_model::host::HostReport;
+use prunella_model::incident::{Closing, IncidentState};
+use prunella_model::observation::{Frame, Observation, ProbeKind, SeriesName};
+use prunella_model::record::{Change, HostRecord};
+use prunella_model::{HostId, IncidentId, OperatorName, Timestamp};
+
+use crate::Engine;
+use crate::detect::Watch;
+use crate::host::{Host, Link, Series};
+use crate::key::{Key, at, next};
+use crate::rules::RULES;
+use crate::timers::Timer;
+
+/// The series of a target, with the detectors that rules want on it.
+fn series(name: &SeriesName, target: u32) -> Series {
+    let watches = RULES
+        .iter()
+        .enumerate()
+        .filter_map(|(rule, it)| it.watches(name).map(|detector| Watch { rule, detector }))
+        .collect();
+    Series { target, metric: name.metric.clone(), value: None, watches }
+}
+
+impl Engine {
+    /// An agent's stream began.
+    pub(crate) fn connected(&mut self, host: &HostId, enrolment: u64, report: HostReport) {
+        let index = self.host_or_new(host, enrolment);
+        let it = &mut self.hosts[at(index)];
+        if enrolment < it.enrolment {
+            let detail = format!("enrolment {enrolment} is older than {}", it.enrolment);
+            self.audit_as(format!("agent/{host}"), "stale_enrolment", format!("hosts/{host}"), None, detail);
+            return;
+        }
+        it.enrolment = enrolment;
+        it.clock.reset();
+        it.last_frame = None;
+        it.link = Link::Online;
+        let first = !std::mem::replace(&mut it.reported, true);
+        self.heard(index);
+        if first {
+            if let Some(cold) = &mut self.cold {
+                cold.back += 1;
+            }
+            self.warm_up();
+        }
+        self.audit_as(
+            format!("agent/{host}"),
+            "connected",
+            format!("hosts/{host}"),
+            None,
+            report.agent_version.clone(),
+        );
+        self.announce_host(EventKind::HostConnected, index, format!("{host} is connected"));
+        self.take_report(index, report);
+    }
+
+    /// An agent said everything again.
+    pub(crate) fn reported(&mut self, host: &HostId, report: HostReport) {
+        let Some(index) = self.names.get(host).copied() else { return };
+        if !self.hosts[at(index)].online() {
+            return;
+        }
+        self.heard(index);
+        self.take_report(index, report);
+    }
+
+    /// An agent's stream ended.
+    pub(crate) fn disconnected(&mut self, host: &HostId, orderly: bool) {
+        let Some(index) = self.names.get(host).copied() else { return };
+        let it = &mut self.hosts[at(index)];
+        if !it.online() {
+            return;
+        }
+        it.link = if orderly { Link::Left } else { Link::Away };
+        let text = if orderly { "said goodbye" } else { "lost its connection" };
+        self.out.hosts.insert(index);
+        self.audit_as(format!("agent/{host}"), "disconnected", format!("hosts/{host}"), None, text.to_owned());
+        self.announce_host(EventKind::HostLost, index, format!("{host} {text}"));
+        if orderly {
+            self.timers.clear(&Timer::Silence(index));
+        } else {
+            self.timers.ensure(Timer::Silence(index), self.now.after(self.policy.heartbeat), self.now);
+        }
+        self.wake_host(index);
+    }
+
+    /// An agent lives.
+    pub(crate) fn heartbeat(&mut self, host: &HostId) {
+        if let Some(index) = self.names.get(host).copied()
+            && self.hosts[at(index)].online()
+        {
+            self.heard(index);
+        }
+    }
+
+    /// Something was heard of a host. Its timer is only moved when it fires.
+    fn heard(&mut self, index: u32) {
+        self.hosts[at(index)].last_seen = self.now;
+        let due = self.now.after(self.policy.heartbeat);
+        self.timers.ensure(Timer::Silence(index), due, self.now);
+    }
+
+    /// A host may have been silent for too long.
+    pub(crate) fn silence(&mut self, index: u32) {
+        let it = &mut self.hosts[at(index)];
+        match it.link {
+            Link::Left | Link::Silent => return,
+            Link::Online | Link::Away => {}
+        }
+        // After a start everybody is away at first; the fleet is given time to come back.
+        let (heard, patience) = if it.reported {
+            (it.last_seen, self.policy.heartbeat)
+        } else {
+            (self.started, self.policy.heartbeat.max(self.policy.limits.cold_start))
+        };
+        let due = heard.after(patience);
+        if due > self.now {
+            self.timers.set(Timer::Silence(index), due, self.now);
+            return;
+        }
+        it.link = Link::Silent;
+        let line = format!("{} has fallen silent", it.id);
+        let key = Key { host: index, target: it.ensure(&prunella_model::TargetName::host()) };
+        self.out.hosts.insert(index);
+        self.announce_host(EventKind::HostLost, index, line);
+        self.review(key);
+        self.wake_host(index);
+    }
+
+    /// Everything about a host may have changed: look at its incidents and at those that stand on its targets.
+    pub(crate) fn wake_host(&mut self, index: u32) {
+        self.woken.extend(self.hosts[at(index)].incidents.iter().copied());
+        for target in 0..next(self.hosts[at(index)].targets.len()) {
+            self.wake_watchers(Key { host: index, target });
+        }
+    }
+
+    fn host_or_new(&mut self, host: &HostId, enrolment: u64) -> u32 {
+        if let Some(index) = self.names.get(host) {
+            return *index;
+        }
+        let index = next(self.hosts.len());
+        self.hosts.push(Host::new(host.clone(), enrolment, self.now));
+        self.names.insert(host.clone(), index);
+        index
+    }
+
+    fn take_report(&mut self, index: u32, mut report: HostReport) {
+        let (names, observations) = (std::mem::take(&mut report.series), std::mem::take(&mut report.observations));
+        let outcomes = std::mem::take(&mut report.outcomes);
+        self.declare(index, report);
+        self.rename_series(index, &names);
+        for outcome in outcomes {
+            self.outcome(index, outcome);
+        }
+        for seen in &observations {
+            self.observe(index, seen, false);
+        }
+        for target in 0..next(self.hosts[at(index)].targets.len()) {
+            self.review(Key { host: index, target });
+        }
+        self.woken.extend(self.hosts[at(index)].incidents.iter().copied());
+        if !self.hosts[at(index)].incidents.is_empty() {
+            self.out.probes.insert((index, None));
+        }
+        self.out.hosts.insert(index);
+    }
+
+    /// Takes over what the host's administrator declares.
+    pub(crate) fn declare(&mut self, index: u32, mut report: HostReport) {
+        self.unlink(index);
+        let targets = std::mem::take(&mut report.targets);
+        let gone = self.hosts[at(index)].declare(&targets);
+        report.targets = targets;
+        self.hosts[at(index)].report = Some(report);
+        self.link(index);
+        for target in gone {
+            let key = Key { host: index, target };
+            if let Some(id) = self.target_at(key).incident.filter(|_| !self.target_at(key).report.name.is_host()) {
+                self.close(id, Closing::TargetGone);
+            }
+        }
+    }
+
+    /// Takes a host's targets out of the topology.
+    pub(crate) fn unlink(&mut self, index: u32) {
+        for target in 0..next(self.hosts[at(index)].targets.len()) {
+            let key = Key { host: index, target };
+            let needs = self.declared_needs(key);
+            let service = self.target_at(key).report.service.clone();
+            self.topology.remove(key, service.as_ref(), &needs);
+        }
+    }
+
+    /// Puts a host's targets into the topology.
+    pub(crate) fn link(&mut self, index: u32) {
+        for target in 0..next(self.hosts[at(index)].targets.len()) {
+            let key = Key { host: index, target };
+            if self.target_at(key).gone {
+                continue;
+            }
+            let needs = self.declared_needs(key);
+            let service = self.target_at(key).report.service.clone();
+            self.topology.insert(key, service.as_ref(), needs);
+        }
+    }
+
+    fn rename_series(&mut self, index: u32, names: &[SeriesName]) {
+        let host = &mut self.hosts[at(index)];
+        let mut old = host.renumber();
+        for name in names {
+            host.name_series(name, |target| {
+                let mut known = old.remove(&(target, name.metric.clone())).unwrap_or_else(|| series(name, target));
+                for watch in &mut known.watches {
+                    watch.detector.gap();
+                }
+                known
+            });
+        }
+    }
+
+    /// An agent saw something.
+    pub(crate) fn frame(&mut self, host: &HostId, frame: &Frame) {
+        let Some(index) = self.names.get(host).copied() else { return };
+        if !self.hosts[at(index)].online() {
+            return;
+        }
+        self.heard(index);
+        for name in &frame.series {
+            self.hosts[at(index)].name_series(name, |target| series(name, target));
+        }
+        if frame.late {
+            // What happened while nobody was listening is history. The report of the new stream says how it is now.
+            return;
+        }
+        let it = &mut self.hosts[at(index)];
+        if it.clock.learn(frame.at, self.now) {
+            it.targets.iter_mut().for_each(crate::target::Target::clock_was_set);
+            self.out.probes.insert((index, None));
+        }
+        it.last_frame = Some(frame.at);
+        let seen_at = it.clock.to_server(frame.at, self.now);
+        let mut touched: Vec<u32> = Vec::new();
+        for seen in &frame.observations {
+            touched.extend(self.observe(index, seen, true));
+        }
+        self.measure(index, frame, seen_at, &mut touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for target in touched {
+            self.review(Key { host: index, target });
+        }
+    }
+
+    /// Feeds the samples of a frame to their detectors.
+    fn measure(&mut self, index: u32, frame: &Frame, seen_at: Timestamp, touched: &mut Vec<u32>) {
+        let it = &mut self.hosts[at(index)];
+        for sample in &frame.samples {
+            let Some(Some(series)) = it.series.get_mut(at(sample.series)) else { continue };
+            if !sample.value.is_finite() {
+                continue;
+            }
+            series.value = Some(sample.value);
+            for watch in &mut series.watches {
+                let tuning = &self.tuning[watch.rule];
+                if watch.detector.feed(tuning, seen_at, sample.value) {
+                    touched.push(series.target);
+                }
+                if let Some(due) = watch.detector.deadline(tuning) {
+                    self.timers.ensure(Timer::Series(index, sample.series), due, self.now);
+                }
+            }
+        }
+    }
+
+    /// A measurement may have been beyond its threshold for long enough.
+    pub(crate) fn series_due(&mut self, index: u32, number: u32) {
+        let it = &mut self.hosts[at(index)];
+        let contact = it.contact();
+        let fresh = contact.is_some_and(|contact| self.now.since(contact) <= self.policy.verification.fresh);
+        let Some(Some(series)) = it.series.get_mut(at(number)) else { return };
+        let target = series.target;
+        let mut raised = false;
+        for watch in &mut series.watches {
+            let tuning = &self.tuning[watch.rule];
+            if fresh {
+                raised |= watch.detector.pass(tuning, self.now);
+            } else {
+                watch.detector.gap();
+            }
+            if let Some(due) = watch.detector.deadline(tuning) {
+                self.timers.ensure(Timer::Series(index, number), due, self.now);
+            }
+        }
+        if raised {
+            self.review(Key { host: index, target });
+        }
+    }
+
+    /// Takes a verdict in. Returns the target that it is about, if it is known and the verdict is news.
+    fn observe(&mut self, index: u32, seen: &Observation, live: bool) -> Option<u32> {
+        let now = self.now;
+        let it = &mut self.hosts[at(index)];
+        let target = *it.names.get(&seen.target)?;
+        let when = it.clock.to_server(seen.at, now);
+        let new_run = it.targets[at(target)].see(seen, when, live)?;
+        if new_run {
+            for number in it.targets[at(target)].series.clone() {
+                if let Some(Some(series)) = it.series.get_mut(at(number)) {
+                    series.watches.iter_mut().for_each(|watch| watch.detector.restart());
+                }
+            }
+        }
+        if let Some(id) = it.targets[at(target)].incident {
+            self.woken.insert(id);
+        }
+        Some(target)
+    }
+
+    /// A first bad answer is due to be confirmed.
+    pub(crate) fn confirm(&mut self, key: Key) {
+        self.probe(key);
+    }
+
+    /// Ends the cold start when enough hosts are back, or when it has lasted long enough.
+    pub(crate) fn warm_up(&mut self) {
+        let over = self.cold.as_ref().is_some_and(|cold| cold.back >= cold.needed || self.now >= cold.until);
+        if over {
+            self.cold = None;
+            self.freed = true;
+        }
+    }
+
+    /// Removes a host.
+    pub(crate) fn forget(&mut self, host: &HostId, by: &OperatorName) {
+        let Some(index) = self.names.get(host).copied() else { return };
+        let incidents: Vec<IncidentId> = self.hosts[at(index)].incidents.iter().copied().collect();
+        for id in incidents {
+            if let Some(IncidentState::Repairing { command }) = self.cases.get(&id).map(|case| case.it.state.clone()) {
+                self.cancel_command(command);
+            }
+            self.close(id, Closing::TargetGone);
+        }
+        self.unlink(index);
+        self.timers.clear(&Timer::Silence(index));
+        self.in_flight.retain(|key, _| key.host != index);
+        let gone: Vec<_> = self.commands.iter().filter(|(_, it)| it.intent.host == *host).map(|(id, _)| *id).collect();
+        for command in gone {
+            self.commands.remove(&command);
+            self.out.commands.remove(&command);
+            self.timers.clear(&Timer::Command(command));
+            self.out.changes.push(Change::DropCommand(command));
+        }
+        for target in &mut self.hosts[at(index)].targets {
+            target.gone = true;
+        }
+        self.hosts[at(index)].link = Link::Left;
+        self.names.remove(host);
+        self.out.hosts.remove(&index);
+        self.out.changes.push(Change::DropHost(host.clone()));
+        if let Some(cold) = &mut self.cold {
+            cold.known = cold.known.saturating_sub(1);
+            cold.needed = crate::restore::most(cold.known);
+        }
+        self.warm_up();
+        self.audit_as(format!("operator/{by}"), "host_forgotten", format!("hosts/{host}"), None, "removed".to_owned());
+        self.freed = true;
+    }
+
+    /// What is stored of a host.
+    pub(crate) fn host_record(&self, index: u32) -> HostRecord {
+        let it = &self.hosts[at(index)];
+        HostRecord {
+            host: it.id.clone(),
+            enrolment: it.enrolment,
+            first_seen: it.first_seen,
+            last_seen: it.last_seen,
+            report: it.report.clone().map(Box::new),
+            repairs: it.repairs.iter().cloned().collect(),
+            rollbacks: it.rollbacks.iter().copied().collect(),
+        }
+    }
+
+    /// Whether a target is known to do its service: a fresh good verdict, and none to the contrary.
+    pub(crate) fn serves(&self, key: Key) -> bool {
+        let host = &self.hosts[at(key.host)];
+        let target = self.target_at(key);
+        let fresh = |probe: &crate::target::Probe| {
+            let seen = probe.fresh(self.now, host.contact(), self.policy.verification.fresh)?;
+            let tells = match probe.report.kind {
+                ProbeKind::Process | ProbeKind::Unit | ProbeKind::Http | ProbeKind::Tcp => true,
+                ProbeKind::Host | ProbeKind::Log | ProbeKind::Directory | ProbeKind::File => false,
+            };
+            tells.then_some(seen.status)
+        };
+        !self.ailing(key)
+            && target.probes.iter().filter_map(fresh).any(|it| it == prunella_model::observation::Status::Up)
+    }
+}

@@ -1,0 +1,87 @@
+//! Ends the run that was seen, if it still lives, and starts a new one.
+
+use std::time::Duration;
+
+use prunella_model::step::{Step, StepKind};
+
+use super::{Cost, Patient, Repair, Undo};
+use crate::cause::Cause;
+use crate::target::Life;
+
+/// How long a process may take to end by itself. A hung one does not react to being asked, so this is added to the
+/// time to repair; two seconds let a healthy one finish its requests.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A process that hangs gets less: it has stopped serving already.
+const GRACE_HUNG: Duration = Duration::from_millis(200);
+
+/// See the module.
+pub(super) struct RestartService;
+
+impl Repair for RestartService {
+    fn name(&self) -> &'static str {
+        "restart_service"
+    }
+
+    fn about(&self) -> &'static str {
+        "Restarts the target's process. The command names the run that was seen, so a run that is newer is never ended."
+    }
+
+    fn treats(&self) -> &'static [(Cause, f64)] {
+        &[
+            (Cause::Killed, 0.95),
+            (Cause::Hung, 0.9),
+            (Cause::MemoryLeak, 0.85),
+            (Cause::Unknown, 0.4),
+            (Cause::ConfigCorrupted, 0.05),
+        ]
+    }
+
+    fn undo(&self) -> Undo {
+        Undo::Irreversible("a run that ended cannot be taken up again; nothing on disk is touched")
+    }
+
+    fn verify(&self) -> &'static str {
+        "the process runs, and the target's own probes answer again"
+    }
+
+    fn cost(&self, patient: &Patient<'_>) -> Cost {
+        let harm = match patient.target.process.life {
+            // Only a process that serves has something to lose.
+            Life::Running if Cause::of(&patient.diagnosis.cause) == Cause::MemoryLeak => Duration::from_secs(2),
+            Life::Running | Life::Unknown | Life::Ended | Life::Stopped => Duration::ZERO,
+        };
+        Cost { takes: Duration::from_secs(2), harm }
+    }
+
+    fn steps(&self, patient: &Patient<'_>) -> Result<Vec<Step>, String> {
+        restart(patient).map(|step| vec![step])
+    }
+}
+
+/// The step that makes the target run anew: a start when there is no run to end.
+///
+/// # Errors
+/// When the target has no process that anybody could start.
+pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
+    let target = patient.target;
+    let none = target.process.instance.is_none();
+    if none && target.permits(StepKind::StartService) {
+        return Ok(Step::StartService);
+    }
+    let grace = match Cause::of(&patient.diagnosis.cause) {
+        Cause::Hung => GRACE_HUNG,
+        Cause::Killed
+        | Cause::ConfigCorrupted
+        | Cause::DirectoryFull
+        | Cause::MemoryLeak
+        | Cause::Upstream
+        | Cause::OutOfReach
+        | Cause::Overload
+        | Cause::Unknown => GRACE,
+    };
+    if none && target.process.life == Life::Unknown {
+        return Err(format!("{} has no process that was ever seen", target.report.name));
+    }
+    Ok(Step::RestartService { grace })
+}

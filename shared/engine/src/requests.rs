@@ -1,0 +1,311 @@
+//! What operators ask for.
+
+use prunella_model::event::EventKind;
+use prunella_model::incident::{Closing, Fault, IncidentState, Severity};
+use prunella_model::policy::Scope;
+use prunella_model::record::{Change, PauseRecord};
+use prunella_model::{CommandId, IncidentId, OperatorName, RepairName, RuleName, TargetRef, Timestamp};
+
+use crate::Engine;
+use crate::brakes::{self, Ask};
+use crate::diagnosis::{Insight, Presence};
+use crate::event::{Decision, Reply, Request};
+use crate::incident::Forced;
+use crate::key::{Key, at};
+use crate::knowledge::fingerprint;
+use crate::repairs;
+use crate::timers::Timer;
+
+/// The name that faults carry which a person filed.
+const REPORTED: &str = "reported";
+
+/// The name that faults carry on which a person wants a repair though no rule sees one.
+const REQUESTED: &str = "requested";
+
+fn refused(reason: &str, message: impl Into<String>) -> Reply {
+    Reply::Refused { reason: reason.to_owned(), message: message.into() }
+}
+
+impl Engine {
+    /// Answers a request.
+    pub(crate) fn request(&mut self, token: u64, by: &OperatorName, request: Request) {
+        let reply = match request {
+            Request::Pause { scope, why, until } => self.pause(by, scope, why, until),
+            Request::Resume { scope } => self.resume(by, &scope),
+            Request::Repair { target, repair, why, dry_run } => self.ask_repair(by, &target, repair, why, dry_run),
+            Request::Cancel { incident, why } => self.cancel(by, incident, &why),
+            Request::Report { target, severity, summary } => self.report(by, &target, severity, summary),
+        };
+        self.out.replies.push(Decision::Reply { token, reply });
+    }
+
+    fn pause(&mut self, by: &OperatorName, scope: Scope, why: String, until: Option<Timestamp>) -> Reply {
+        if until.is_some_and(|until| until <= self.now) {
+            return refused("UNTIL_IN_THE_PAST", "the pause would have ended already: give a later time, or none");
+        }
+        if let Some(missing) = self.missing(&scope) {
+            return Reply::NotFound { what: missing };
+        }
+        let record = PauseRecord { scope: scope.clone(), by: by.clone(), why: why.clone(), since: self.now, until };
+        self.pauses.insert(scope.clone(), record.clone());
+        self.out.changes.push(Change::PutPause(record));
+        match until {
+            Some(until) => self.timers.set(Timer::Pause(scope.clone()), until, self.now),
+            None => self.timers.clear(&Timer::Pause(scope.clone())),
+        }
+        let stopped = self.cancel_under_way(&scope);
+        self.wake_scope(&scope);
+        let subject = subject(&scope);
+        self.audit_as(format!("operator/{by}"), "paused", subject.clone(), None, why.clone());
+        let key = self.scope_key(&scope);
+        self.announce(EventKind::Paused, key, None, format!("{subject} paused by {by}: {why}"));
+        let stopped = match stopped {
+            0 => String::new(),
+            count => format!("; {count} commands under way are asked to stop before their next step"),
+        };
+        Reply::Done { incident: None, message: format!("{subject} is paused{stopped}") }
+    }
+
+    fn resume(&mut self, by: &OperatorName, scope: &Scope) -> Reply {
+        let subject = subject(scope);
+        if self.pauses.remove(scope).is_none() {
+            return Reply::NotFound { what: format!("no pause of {subject}") };
+        }
+        self.lift(scope, &format!("operator/{by}"), &format!("{subject} resumed by {by}"));
+        Reply::Done { incident: None, message: format!("{subject} is resumed") }
+    }
+
+    /// A pause ends by itself.
+    pub(crate) fn pause_ended(&mut self, scope: &Scope) {
+        if self.pauses.remove(scope).is_some() {
+            let line = format!("the pause of {} has ended", subject(scope));
+            self.lift(scope, "engine", &line);
+        }
+    }
+
+    fn lift(&mut self, scope: &Scope, actor: &str, line: &str) {
+        self.timers.clear(&Timer::Pause(scope.clone()));
+        self.out.changes.push(Change::DropPause(scope.clone()));
+        self.wake_scope(scope);
+        self.freed = true;
+        self.audit_as(actor.to_owned(), "resumed", subject(scope), None, line.to_owned());
+        let key = self.scope_key(scope);
+        self.announce(EventKind::Resumed, key, None, line.to_owned());
+    }
+
+    fn scope_key(&self, scope: &Scope) -> Option<Key> {
+        match scope {
+            Scope::Fleet | Scope::Host(_) => None,
+            Scope::Target(host, target) => self.find(&TargetRef::new(host.clone(), target.clone())),
+        }
+    }
+
+    fn missing(&self, scope: &Scope) -> Option<String> {
+        match scope {
+            Scope::Fleet => None,
+            Scope::Host(host) => (!self.names.contains_key(host)).then(|| format!("hosts/{host}")),
+            Scope::Target(host, target) => {
+                let found = self.find(&TargetRef::new(host.clone(), target.clone()));
+                found.is_none().then(|| format!("hosts/{host}/targets/{target}"))
+            }
+        }
+    }
+
+    /// The open incidents that a scope covers.
+    fn covered(&self, scope: &Scope) -> Vec<IncidentId> {
+        let covers = |key: Key| match scope {
+            Scope::Fleet => true,
+            Scope::Host(host) => self.hosts[at(key.host)].id == *host,
+            Scope::Target(host, target) => {
+                self.hosts[at(key.host)].id == *host && self.target_at(key).report.name == *target
+            }
+        };
+        self.cases.iter().filter(|(_, case)| covers(case.key)).map(|(id, _)| *id).collect()
+    }
+
+    fn wake_scope(&mut self, scope: &Scope) {
+        let covered = self.covered(scope);
+        self.woken.extend(covered);
+    }
+
+    fn cancel_under_way(&mut self, scope: &Scope) -> usize {
+        let mut stopped = 0;
+        for id in self.covered(scope) {
+            if let Some(IncidentState::Repairing { command }) = self.cases.get(&id).map(|case| case.it.state.clone()) {
+                stopped += usize::from(self.cancel_command(command));
+            }
+        }
+        stopped
+    }
+
+    /// Asks an agent to stop a command. False when that has been asked before.
+    pub(crate) fn cancel_command(&mut self, command: CommandId) -> bool {
+        let Some(record) = self.commands.get_mut(&command).filter(|it| it.report.is_none() && !it.cancelled) else {
+            return false;
+        };
+        record.cancelled = true;
+        let host = record.intent.host.clone();
+        self.out.commands.insert(command);
+        self.out.acts.push(Decision::Cancel { host, command });
+        true
+    }
+
+    fn cancel(&mut self, by: &OperatorName, id: IncidentId, why: &str) -> Reply {
+        let Some(case) = self.cases.get(&id) else {
+            return Reply::NotFound { what: format!("no open incident {id}") };
+        };
+        let (key, state) = (case.key, case.it.state.clone());
+        let faults = std::iter::once(&case.it.fault).chain(&case.it.also);
+        let rules: Vec<RuleName> = faults.map(|fault| fault.rule.clone()).collect();
+        if let IncidentState::Repairing { command } = state {
+            self.cancel_command(command);
+        }
+        // The symptom is still there. The person has it now, so it must not open the next incident at once.
+        self.target_mut(key).muted.extend(rules);
+        let subject = self.subject(key);
+        self.audit_as(format!("operator/{by}"), "cancelled", subject, Some(id), why.to_owned());
+        self.announce(EventKind::RepairCancelled, Some(key), Some(id), format!("cancelled by {by}: {why}"));
+        self.close(id, Closing::Cancelled { by: by.clone() });
+        let message = format!("incident {id} is closed; its symptom opens no other one until it has been gone");
+        Reply::Done { incident: Some(id), message }
+    }
+
+    fn filed(&self, key: Key, rule: &'static str, severity: Severity, summary: String) -> Fault {
+        let target = self.target_at(key);
+        let kind = target.report.service.as_ref().map_or(target.report.name.as_str(), |it| it.as_str());
+        Fault {
+            rule: RuleName::of(rule),
+            target: self.reference(key),
+            symptom: None,
+            severity,
+            fingerprint: fingerprint(rule, kind, None),
+            since: self.hosts[at(key.host)].clock.to_host(self.now),
+            summary,
+        }
+    }
+
+    fn report(&mut self, by: &OperatorName, target: &TargetRef, severity: Severity, summary: String) -> Reply {
+        let Some(key) = self.find(target) else { return Reply::NotFound { what: format!("target {target}") } };
+        if let Some(id) = self.target_at(key).incident {
+            let fault = self.filed(key, REPORTED, severity, summary.clone());
+            if let Some(case) = self.cases.get_mut(&id)
+                && case.it.also.iter().all(|it| it.rule.as_str() != REPORTED)
+            {
+                case.it.also.push(fault);
+            }
+            self.touched(id);
+            let subject = self.subject(key);
+            self.audit_as(format!("operator/{by}"), "reported", subject, Some(id), summary);
+            return Reply::Done {
+                incident: Some(id),
+                message: format!("added to incident {id}, which is open already"),
+            };
+        }
+        let fault = self.filed(key, REPORTED, severity, summary.clone());
+        let id = self.open(key, fault, Vec::new());
+        let subject = self.subject(key);
+        self.audit_as(format!("operator/{by}"), "reported", subject, Some(id), summary);
+        Reply::Done { incident: Some(id), message: format!("incident {id} is open") }
+    }
+
+    fn ask_repair(
+        &mut self,
+        by: &OperatorName,
+        target: &TargetRef,
+        repair: Option<RepairName>,
+        why: String,
+        dry_run: bool,
+    ) -> Reply {
+        let Some(key) = self.find(target) else { return Reply::NotFound { what: format!("target {target}") } };
+        if let Some(name) = repair.as_ref().filter(|name| repairs::by_name(name.as_str()).is_none()) {
+            let known: Vec<&str> = repairs::REPAIRS.iter().map(|it| it.name()).collect();
+            return Reply::NotFound { what: format!("repair {name}; there are {}", known.join(", ")) };
+        }
+        if let Some(command) = self.in_flight.get(&key) {
+            return refused(
+                "IN_FLIGHT",
+                format!("command {command} is under way for {target}: wait for it, or cancel its incident"),
+            );
+        }
+        if repair.is_none() && self.target_at(key).incident.is_none() && !self.ailing(key) {
+            return refused(
+                "HEALTHY",
+                format!("{target} is healthy by its own probes: name the repair if it is to be done anyway"),
+            );
+        }
+        let forced = Forced { by: by.clone(), why: why.clone(), repair };
+        if dry_run {
+            return self.rehearse(key, forced);
+        }
+        let id = match self.target_at(key).incident {
+            Some(id) => id,
+            None => {
+                let fault = self.filed(key, REQUESTED, Severity::Medium, format!("repair asked for by {by}: {why}"));
+                self.open(key, fault, Vec::new())
+            }
+        };
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.forced = Some(forced);
+            case.must_undo = None;
+        }
+        if let Some(IncidentState::Probation { .. } | IncidentState::Verifying { .. }) =
+            self.cases.get(&id).map(|case| case.it.state.clone())
+        {
+            self.enter_state(id, IncidentState::Diagnosing);
+        }
+        self.woken.insert(id);
+        let subject = self.subject(key);
+        self.audit_as(format!("operator/{by}"), "repair_asked", subject, Some(id), why);
+        Reply::Done { incident: Some(id), message: format!("asked for; see incident {id}") }
+    }
+
+    /// Decides and checks everything, and does nothing.
+    fn rehearse(&self, key: Key, forced: Forced) -> Reply {
+        let rehearsal = self.target_at(key).incident.and_then(|id| self.cases.get(&id)).cloned();
+        let mut case = rehearsal.unwrap_or_else(|| {
+            let fault = self.filed(key, REQUESTED, Severity::Medium, "a rehearsal".to_owned());
+            crate::incident::Case::new(crate::views::blank(fault, self.now), key)
+        });
+        case.forced = Some(forced);
+        let present = match self.presence(&case, Timestamp::ZERO) {
+            Presence::Present(present) => present,
+            Presence::Gone(_) | Presence::Unknown => Vec::new(),
+        };
+        let (cause, diagnosis) = match self.diagnose(&case, &present) {
+            Insight::Here(cause, diagnosis) => (cause, diagnosis),
+            Insight::Upstream(culprit, _) => {
+                let culprit = self.reference(culprit);
+                return refused("UPSTREAM", format!("the cause lies in {culprit}: repair that one"));
+            }
+            Insight::Wait(keys) => {
+                let names: Vec<String> = keys.iter().map(|key| self.reference(*key).to_string()).collect();
+                return refused(
+                    "NO_EVIDENCE",
+                    format!("there is no fresh evidence of {}: try again shortly", names.join(", ")),
+                );
+            }
+        };
+        let plan = match self.plan(&case, cause, &diagnosis) {
+            Ok(plan) => plan,
+            Err(none) => return refused("NO_REPAIR", none.why),
+        };
+        let severity = case.severity();
+        let ask = Ask { engine: self, case: &case, key, repair: &plan.repair, cause, severity, rollback: false };
+        let answer = brakes::ask(&ask);
+        let mut said: Vec<String> =
+            answer.holds.iter().map(|(hold, _)| format!("{} would hold it: {}", hold.brake, hold.why)).collect();
+        said.extend(answer.person);
+        let steps: Vec<&str> = plan.steps.iter().map(|it| it.step.kind().as_str()).collect();
+        let brakes = if said.is_empty() { "no brake would hold it".to_owned() } else { said.join("; ") };
+        let message = format!("would run {} ({}); {brakes}; nothing was done", plan.repair, steps.join(", "));
+        Reply::Done { incident: self.target_at(key).incident, message }
+    }
+}
+
+fn subject(scope: &Scope) -> String {
+    match scope {
+        Scope::Fleet => "fleet".to_owned(),
+        Scope::Host(host) => format!("hosts/{host}"),
+        Scope::Target(host, target) => format!("hosts/{host}/targets/{target}"),
+    }
+}

@@ -1,0 +1,189 @@
+//! Going on from what is stored.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prunella_model::incident::{Incident, IncidentState};
+use prunella_model::observation::Sha256;
+use prunella_model::policy::FleetPolicy;
+use prunella_model::record::{CommandRecord, HostRecord, Stored};
+use prunella_model::{FleetName, TargetRef, Timestamp};
+use sha2::Digest;
+
+use crate::cause::Cause;
+use crate::host::Host;
+use crate::incident::Case;
+use crate::key::{Key, at, next};
+use crate::knowledge::Knowledge;
+use crate::out::Out;
+use crate::timers::{Timer, Timers};
+use crate::topology::Topology;
+use crate::{Cold, Engine, rules};
+
+/// After a start, agents get this long to report what became of commands whose deadline passed meanwhile.
+const REPORT_GRACE: Duration = Duration::from_secs(30);
+
+/// The digest of a policy: of its text as the program itself writes it, which names every field.
+pub(crate) fn digest(policy: &FleetPolicy) -> Sha256 {
+    Sha256(sha2::Sha256::digest(format!("{policy:?}").as_bytes()).into())
+}
+
+/// Nine tenths of the known hosts, rounded up.
+pub(crate) const fn most(known: u32) -> u32 {
+    (known / 10) * 9 + ((known % 10) * 9).div_ceil(10)
+}
+
+impl Engine {
+    /// A decider that goes on from what is stored.
+    ///
+    /// `epoch` is above every epoch that any decider of this fleet has used. When `stored` knows hosts, the engine
+    /// starts cold: it repairs nothing new until they are back, and first finishes the commands that were committed.
+    #[must_use]
+    pub fn new(fleet: FleetName, epoch: u64, now: Timestamp, stored: Stored) -> Self {
+        let policy = Arc::new(stored.policy.unwrap_or_default());
+        let mut engine = Self {
+            fleet,
+            epoch,
+            now,
+            started: now,
+            policy_hash: digest(&policy),
+            tuning: rules::tune(&policy),
+            policy,
+            hosts: Vec::new(),
+            names: BTreeMap::new(),
+            topology: Topology::default(),
+            cases: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            knowledge: Knowledge::load(stored.knowledge),
+            pauses: stored.pauses.into_iter().map(|pause| (pause.scope.clone(), pause)).collect(),
+            timers: Timers::default(),
+            queue: BTreeSet::new(),
+            decided: VecDeque::new(),
+            troubled: 0,
+            cold: None,
+            repaired: 0,
+            repair_time: Duration::ZERO,
+            incidents_made: 0,
+            commands_made: 0,
+            events_made: 0,
+            woken: BTreeSet::new(),
+            freed: false,
+            out: Out::default(),
+        };
+        engine.restore_hosts(stored.hosts);
+        for record in stored.commands {
+            engine.restore_command(record);
+        }
+        for incident in stored.incidents {
+            engine.restore_incident(incident);
+        }
+        let ends: Vec<_> = engine.pauses.values().filter_map(|it| Some((it.scope.clone(), it.until?))).collect();
+        for (scope, until) in ends {
+            engine.timers.set(Timer::Pause(scope), until, now);
+        }
+        engine.out = Out::default();
+        engine
+    }
+
+    fn restore_hosts(&mut self, records: Vec<HostRecord>) {
+        let known = next(records.len());
+        let mut decided: Vec<Timestamp> = Vec::new();
+        for record in records {
+            let index = next(self.hosts.len());
+            let mut host = Host::new(record.host.clone(), record.enrolment, record.first_seen);
+            host.last_seen = record.last_seen;
+            host.repairs = record.repairs.into();
+            host.rollbacks = record.rollbacks.into();
+            decided.extend(host.repairs.iter().map(|(at, _)| *at));
+            self.hosts.push(host);
+            self.names.insert(record.host, index);
+            if let Some(report) = record.report {
+                self.declare(index, *report);
+            }
+            self.timers.set(Timer::Silence(index), self.now.after(self.policy.limits.cold_start), self.now);
+        }
+        decided.sort_unstable();
+        self.decided = decided.into();
+        if known > 0 {
+            let until = self.now.after(self.policy.limits.cold_start);
+            self.cold = Some(Cold { until, known, needed: most(known), back: 0 });
+            self.timers.set(Timer::Fleet, until, self.now);
+        }
+    }
+
+    fn restore_command(&mut self, mut record: CommandRecord) {
+        let id = record.intent.id;
+        if record.report.is_none() {
+            if let Some(target) = record.intent.steps.first().map(|step| step.target.clone()) {
+                let key = self.place(&TargetRef::new(record.intent.host.clone(), target));
+                self.in_flight.insert(key, id);
+            }
+            let due = record.deadline.max(self.now.after(REPORT_GRACE));
+            self.timers.set(Timer::Command(id), due, self.now);
+            // This decider stands behind it now; an agent that has heard from it would refuse the older generation.
+            record.generation = self.generation();
+        }
+        self.commands.insert(id, record);
+    }
+
+    /// Where a target stands; makes a place for one that no report names, so that its incident is not lost.
+    fn place(&mut self, target: &TargetRef) -> Key {
+        let host = match self.names.get(&target.host) {
+            Some(index) => *index,
+            None => {
+                let index = next(self.hosts.len());
+                self.hosts.push(Host::new(target.host.clone(), 0, self.now));
+                self.names.insert(target.host.clone(), index);
+                index
+            }
+        };
+        Key { host, target: self.hosts[at(host)].ensure(&target.target) }
+    }
+
+    fn restore_incident(&mut self, incident: Incident) {
+        let id = incident.id;
+        let key = self.place(&incident.fault.target);
+        let mut case = Case::new(incident, key);
+        case.relapsed = case.it.attempts.iter().any(|it| it.verdict.is_some()) && case.it.recovered_at.is_none();
+        // What was diagnosed before was compared with the past before.
+        case.recurrence = case.it.diagnosis.is_some();
+        let cause = case.it.diagnosis.as_ref().map_or(Cause::Unknown, |it| Cause::of(&it.cause));
+        let ended = case.it.attempts.last().and_then(|it| self.commands.get(&it.command)?.report.as_ref());
+        let ended = ended.map(|report| report.ended_at);
+        let mut state = case.it.state.clone();
+        match &mut state {
+            IncidentState::Verifying { until } => {
+                // While the server was down nobody could look.
+                case.since = ended;
+                *until = (*until).max(self.now.after(self.policy.verification.deadline));
+            }
+            IncidentState::Probation { until } => {
+                case.since = ended;
+                *until = (*until).max(self.now);
+            }
+            IncidentState::Diagnosing
+            | IncidentState::Upstream { .. }
+            | IncidentState::Held
+            | IncidentState::Repairing { .. }
+            | IncidentState::NeedsHuman { .. }
+            | IncidentState::Closed(_) => {}
+        }
+        let attempts: Vec<_> =
+            case.it.attempts.iter().map(|it| (it.decided_at, it.repair.clone(), it.verdict)).collect();
+        for (decided, repair, verdict) in attempts {
+            let target = self.target_mut(key);
+            target.remember(decided, repair.clone(), cause);
+            if crate::plan::failed(verdict) {
+                target.did_not_hold(&repair);
+            }
+        }
+        self.hosts[at(key.host)].incidents.insert(id);
+        self.target_mut(key).incident = Some(id);
+        case.it.state = IncidentState::Diagnosing;
+        self.cases.insert(id, case);
+        self.enter_state(id, state);
+        self.timers.set(Timer::Incident(id), self.now.after(crate::incident::FIRST_LOOK), self.now);
+    }
+}

@@ -1,0 +1,182 @@
+//! What counts as a fault: one file for each rule, and the table of them.
+
+mod crash_loop;
+mod directory_full;
+pub(crate) use directory_full::percent;
+mod host_silent;
+mod memory_leak;
+mod process_down;
+mod resources;
+mod unresponsive;
+
+use std::time::Duration;
+
+use prunella_model::incident::Severity;
+use prunella_model::observation::SeriesName;
+use prunella_model::policy::{FleetPolicy, Profile};
+use prunella_model::{ProbeName, RuleName, Timestamp};
+
+use crate::detect::Detector;
+use crate::host::Host;
+use crate::target::Target;
+
+/// The figures of one rule, after the profile and the policy have had their say.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tuning {
+    /// Whether it is in force.
+    pub(crate) enabled: bool,
+    /// How bad its faults are on a target that is not critical.
+    pub(crate) severity: Severity,
+    /// The value at which it speaks, in the rule's own unit.
+    pub(crate) threshold: f64,
+    /// The value below which it is silent again.
+    pub(crate) clear: f64,
+    /// How long the condition must hold, or the length of its window.
+    pub(crate) hold: Duration,
+    /// How many in a row, or in the window.
+    pub(crate) count: u32,
+}
+
+/// What a rule may look at.
+pub(crate) struct Subject<'a> {
+    /// The host.
+    pub(crate) host: &'a Host,
+    /// The target on it.
+    pub(crate) target: &'a Target,
+    /// The rule's index in [`RULES`].
+    pub(crate) rule: usize,
+    /// The rule's figures.
+    pub(crate) tuning: &'a Tuning,
+    /// The server's time.
+    pub(crate) now: Timestamp,
+    /// How long evidence counts when a probe does not say.
+    pub(crate) fresh: Duration,
+    /// Only evidence from then on counts, by the host's clock; zero for all.
+    pub(crate) since: Timestamp,
+}
+
+impl Subject<'_> {
+    /// Whether a sample of the host is recent enough to judge by.
+    fn measured(&self) -> bool {
+        let recent = self.host.contact().is_some_and(|contact| self.now.since(contact) <= self.fresh);
+        recent && self.host.last_frame.is_some_and(|at| at >= self.since)
+    }
+}
+
+/// What a rule says of a target.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Judgement {
+    /// The fault is there.
+    Present(Symptom),
+    /// It is not, on fresh evidence: so many good verdicts in a row.
+    Absent(u32),
+    /// There is no fresh evidence, which proves nothing.
+    Unknown,
+}
+
+/// A fault that is there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Symptom {
+    /// Since when, by the host's clock.
+    pub(crate) since: Timestamp,
+    /// The probe that shows it; null for a measurement.
+    pub(crate) probe: Option<ProbeName>,
+    /// One line for a person.
+    pub(crate) summary: String,
+}
+
+/// One rule.
+pub(crate) trait Rule: Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// What it finds and how, for people.
+    fn about(&self) -> &'static str;
+    /// Its figures as shipped.
+    fn shipped(&self, profile: Profile) -> Tuning;
+    /// Judges a target.
+    fn judge(&self, it: &Subject<'_>) -> Judgement;
+    /// The detector that it wants on a series, if it measures that one.
+    fn watches(&self, _series: &SeriesName) -> Option<Detector> {
+        None
+    }
+}
+
+/// All rules. A fault is named by its rule; the order is that in which they are asked.
+pub(crate) static RULES: [&dyn Rule; 9] = [
+    &process_down::ProcessDown,
+    &crash_loop::CrashLoop,
+    &unresponsive::Unresponsive,
+    &directory_full::DirectoryFull,
+    &memory_leak::MemoryLeak,
+    &host_silent::HostSilent,
+    &resources::CPU,
+    &resources::MEMORY,
+    &resources::DISK,
+];
+
+/// The names of the rules that other parts of the engine speak of.
+pub(crate) const PROCESS_DOWN: &str = "process_down";
+pub(crate) const CRASH_LOOP: &str = "crash_loop";
+pub(crate) const UNRESPONSIVE: &str = "unresponsive";
+pub(crate) const DIRECTORY_FULL: &str = "directory_full";
+pub(crate) const MEMORY_LEAK: &str = "memory_leak";
+pub(crate) const HOST_SILENT: &str = "host_silent";
+
+/// How many rules, from the first, tell whether a target does its service.
+pub(crate) const ABOUT_SERVICE: usize = 3;
+
+/// The index of the rule of that name.
+pub(crate) fn index_of(name: &str) -> Option<usize> {
+    RULES.iter().position(|rule| rule.name() == name)
+}
+
+/// The index of a rule.
+pub(crate) fn index(name: &RuleName) -> Option<usize> {
+    index_of(name.as_str())
+}
+
+/// The figures of every rule under a policy.
+pub(crate) fn tune(policy: &FleetPolicy) -> Vec<Tuning> {
+    RULES
+        .iter()
+        .map(|rule| {
+            let shipped = rule.shipped(policy.profile);
+            let setting =
+                policy.rules.iter().find(|(name, _)| name.as_str() == rule.name()).map(|(_, setting)| setting);
+            let Some(setting) = setting else { return shipped };
+            let threshold = setting.threshold.filter(|it| it.is_finite()).unwrap_or(shipped.threshold);
+            // A threshold that is moved below the shipped lower value takes that one along.
+            let clear = setting.clear.filter(|it| it.is_finite()).unwrap_or(shipped.clear).min(threshold);
+            Tuning {
+                enabled: setting.enabled.unwrap_or(shipped.enabled),
+                severity: setting.severity.unwrap_or(shipped.severity),
+                threshold,
+                clear,
+                hold: setting.hold.unwrap_or(shipped.hold),
+                count: setting.count.unwrap_or(shipped.count).max(1),
+            }
+        })
+        .collect()
+}
+
+/// Judges by the detectors of the target's series that work for the rule of `it`.
+fn measured(it: &Subject<'_>, text: impl Fn(&str, crate::detect::Alarm) -> String) -> Judgement {
+    let mut any = false;
+    for number in &it.target.series {
+        let Some(Some(series)) = it.host.series.get(crate::key::at(*number)) else { continue };
+        for watch in series.watches.iter().filter(|watch| watch.rule == it.rule) {
+            any |= series.value.is_some();
+            if let Some(alarm) = watch.detector.alarm() {
+                if !it.measured() {
+                    return Judgement::Unknown;
+                }
+                return Judgement::Present(Symptom {
+                    since: it.host.clock.to_host(alarm.since),
+                    probe: None,
+                    summary: text(series.metric.as_str(), alarm),
+                });
+            }
+        }
+    }
+    if any && it.measured() { Judgement::Absent(1) } else { Judgement::Unknown }
+}

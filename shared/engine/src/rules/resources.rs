@@ -1,0 +1,93 @@
+//! The host runs out of processor, memory or disk: the shipped thresholds.
+
+use std::time::Duration;
+
+use prunella_model::incident::Severity;
+use prunella_model::observation::SeriesName;
+use prunella_model::policy::Profile;
+
+use super::{Judgement, Rule, Subject, Tuning};
+use crate::detect::Detector;
+use crate::detect::threshold::Threshold;
+
+/// A share of a resource, in percent, that stays above a value.
+pub(super) struct Pressure {
+    name: &'static str,
+    about: &'static str,
+    /// What the name of the measured quantity begins with.
+    begins: &'static str,
+    threshold: f64,
+    clear: f64,
+    hold: Duration,
+    severity: Severity,
+}
+
+/// Processor.
+pub(super) const CPU: Pressure = Pressure {
+    name: "cpu_saturated",
+    about: "A host used 90 percent of its processors or more for 300 seconds; it is well again below 70.",
+    begins: "cpu.",
+    threshold: 90.0,
+    clear: 70.0,
+    hold: Duration::from_secs(300),
+    severity: Severity::Medium,
+};
+
+/// Memory.
+pub(super) const MEMORY: Pressure = Pressure {
+    name: "memory_low",
+    about: "A host used 95 percent of its memory or more for 60 seconds; it is well again below 80.",
+    begins: "memory.",
+    threshold: 95.0,
+    clear: 80.0,
+    hold: Duration::from_secs(60),
+    severity: Severity::High,
+};
+
+/// Disk.
+pub(super) const DISK: Pressure = Pressure {
+    name: "disk_low",
+    about: "A file system of a host was 95 percent full or more for 60 seconds; it is well again below 85.",
+    begins: "disk.",
+    threshold: 95.0,
+    clear: 85.0,
+    hold: Duration::from_secs(60),
+    severity: Severity::High,
+};
+
+impl Rule for Pressure {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn shipped(&self, _profile: Profile) -> Tuning {
+        Tuning {
+            enabled: true,
+            severity: self.severity,
+            threshold: self.threshold,
+            clear: self.clear,
+            hold: self.hold,
+            count: 1,
+        }
+    }
+
+    fn judge(&self, it: &Subject<'_>) -> Judgement {
+        if !it.target.report.name.is_host() {
+            return Judgement::Unknown;
+        }
+        super::measured(it, |metric, alarm| {
+            let held = crate::text::span(it.tuning.hold);
+            format!("{} of {} is at {:.0} %, above {:.0} % for {held}", metric, it.host.id, alarm.value, alarm.against)
+        })
+    }
+
+    fn watches(&self, series: &SeriesName) -> Option<Detector> {
+        let metric = series.metric.as_str();
+        let mine = series.target.is_host() && metric.starts_with(self.begins) && metric.ends_with("used_percent");
+        mine.then(|| Detector::Threshold(Threshold::default()))
+    }
+}

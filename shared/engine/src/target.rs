@@ -1,0 +1,371 @@
+//! What the engine believes of one target, and how fresh that belief is.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::cause::Cause;
+use prunella_model::host::{ProbeReport, TargetReport};
+use prunella_model::observation::{Finding, Instance, Observation, ProbeKind, Status};
+use prunella_model::step::StepKind;
+use prunella_model::{IncidentId, ProbeName, RepairName, RuleName, Timestamp};
+
+/// How many verdicts of one probe are remembered: enough for every rule that counts.
+const SIGHTINGS: usize = 8;
+
+/// How many ends of the process are remembered.
+const EXITS: usize = 8;
+
+/// How many repairs of one target are remembered for its cool-down and its relapses.
+const PAST: usize = 16;
+
+/// Agents repeat an unchanged verdict at least once a minute. One that was not repeated for this long is not vouched for
+/// any more, however alive its agent is: the probe itself may be stuck.
+pub(crate) const REPEAT: Duration = Duration::from_secs(90);
+
+/// One verdict of one probe.
+#[derive(Debug, Clone)]
+pub(crate) struct Sighting {
+    /// When the probe looked, by the host's clock.
+    pub(crate) host: Timestamp,
+    /// When the probe looked, by the server's clock; never too fresh.
+    pub(crate) at: Timestamp,
+    /// The verdict.
+    pub(crate) status: Status,
+}
+
+/// One probe and what it said.
+#[derive(Debug, Clone)]
+pub(crate) struct Probe {
+    /// As the host's administrator declares it.
+    pub(crate) report: ProbeReport,
+    /// The latest verdicts, newest last.
+    pub(crate) recent: VecDeque<Sighting>,
+    /// The evidence under the newest verdict.
+    pub(crate) finding: Option<Finding>,
+    /// When the current run of equal verdicts began, by the host's clock.
+    pub(crate) since: Timestamp,
+    /// The same by the server's clock.
+    pub(crate) since_at: Timestamp,
+    /// How many equal verdicts there are in a row.
+    pub(crate) row: u32,
+}
+
+impl Probe {
+    fn new(report: ProbeReport) -> Self {
+        let zero = Timestamp::ZERO;
+        Self { report, recent: VecDeque::new(), finding: None, since: zero, since_at: zero, row: 0 }
+    }
+
+    /// The newest verdict, fresh or not.
+    pub(crate) fn last(&self) -> Option<&Sighting> {
+        self.recent.back()
+    }
+
+    /// How long one verdict counts by itself.
+    pub(crate) fn window(&self, otherwise: Duration) -> Duration {
+        if self.report.interval.is_zero() { otherwise } else { self.report.interval * 3 }
+    }
+
+    /// The newest verdict if it is still vouched for.
+    ///
+    /// An agent sends what changed; so hearing from it vouches for what it said before. `contact` is when it was last
+    /// heard, `otherwise` how long a verdict counts when the probe has no interval.
+    pub(crate) fn fresh(&self, now: Timestamp, contact: Option<Timestamp>, otherwise: Duration) -> Option<&Sighting> {
+        let last = self.last()?;
+        let window = self.window(otherwise);
+        if now.since(last.at) <= window {
+            return Some(last);
+        }
+        let heard = contact.is_some_and(|contact| now.since(contact) <= window.max(otherwise));
+        (heard && now.since(last.at) <= REPEAT.max(window)).then_some(last)
+    }
+
+    /// How many of the newest verdicts in a row say `status` and were made at or after `since`, by the host's clock.
+    pub(crate) fn row_since(&self, status: Status, since: Timestamp) -> u32 {
+        let row = self.recent.iter().rev().take_while(|it| it.status == status && it.host >= since).count();
+        u32::try_from(row).unwrap_or(u32::MAX)
+    }
+
+    /// Takes a verdict in. False when it is older than what is known.
+    fn see(&mut self, seen: &Observation, at: Timestamp) -> bool {
+        if let Some(last) = self.recent.back() {
+            if seen.at < last.host {
+                return false;
+            }
+            if seen.at == last.host && seen.status == last.status {
+                self.finding = Some(seen.finding.clone());
+                return true;
+            }
+        }
+        let same = self.recent.back().is_some_and(|last| last.status == seen.status);
+        if same {
+            self.row = self.row.saturating_add(1);
+        } else {
+            self.row = 1;
+            self.since = seen.at;
+            self.since_at = at;
+        }
+        if self.recent.len() == SIGHTINGS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Sighting { host: seen.at, at, status: seen.status });
+        self.finding = Some(seen.finding.clone());
+        true
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Exit {
+    /// When that was seen, by the host's clock.
+    pub(crate) host: Timestamp,
+    /// Which run it was.
+    pub(crate) instance: Instance,
+    /// Its exit code, if known.
+    pub(crate) code: Option<i32>,
+    /// The signal that ended it, if known.
+    pub(crate) signal: Option<i32>,
+    /// How long it had run, if known.
+    pub(crate) ran: Option<Duration>,
+}
+
+/// Signals that come from outside the program: hang-up, interrupt, kill, terminate. The others it brings on itself.
+const OUTSIDE: [i32; 4] = [1, 2, 9, 15];
+
+impl Exit {
+    /// Whether something outside the program ended it.
+    pub(crate) fn came_from_outside(&self) -> bool {
+        self.signal.is_some_and(|signal| OUTSIDE.contains(&signal))
+    }
+
+    /// How it ended, in a few words.
+    pub(crate) fn text(&self) -> String {
+        let how = match (self.signal, self.code) {
+            (Some(signal), _) => format!("signal {signal}"),
+            (None, Some(code)) => format!("exit code {code}"),
+            (None, None) => "not known how".to_owned(),
+        };
+        match self.ran {
+            Some(ran) => format!("{how}, after {}", crate::text::span(ran)),
+            None => how,
+        }
+    }
+}
+
+/// Whether the target's process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Nothing is known.
+    Unknown,
+    /// It runs.
+    Running,
+    /// It ended, or there is none.
+    Ended,
+    /// It was stopped on purpose.
+    Stopped,
+}
+
+/// The target's process.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    /// Whether it lives.
+    pub(crate) life: Life,
+    /// The latest run that was seen, alive or ended.
+    pub(crate) instance: Option<Instance>,
+    /// When this run was first seen, by the server's clock; null when it ran before the engine looked.
+    pub(crate) began: Option<Timestamp>,
+    /// The latest ends, newest last.
+    pub(crate) exits: VecDeque<Exit>,
+}
+
+/// A repair of the past, for cool-down and relapses.
+#[derive(Debug, Clone)]
+pub(crate) struct Past {
+    /// When it was decided.
+    pub(crate) at: Timestamp,
+    /// Which one.
+    pub(crate) repair: RepairName,
+    /// What it treated.
+    pub(crate) cause: Cause,
+    /// False once it is known not to have held.
+    pub(crate) held: bool,
+}
+
+/// One target.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// As the host's administrator declares it.
+    pub(crate) report: TargetReport,
+    /// Whether it left the report; kept because indexes are never given out twice.
+    pub(crate) gone: bool,
+    /// Its probes.
+    pub(crate) probes: Vec<Probe>,
+    /// Its process.
+    pub(crate) process: Process,
+    /// The numbers of its series on its host.
+    pub(crate) series: Vec<u32>,
+    /// Its open incident.
+    pub(crate) incident: Option<IncidentId>,
+    /// Its health when no fault was open last; null before that was known.
+    pub(crate) baseline: Option<f64>,
+    /// Its recent repairs, newest last.
+    pub(crate) past: VecDeque<Past>,
+    /// When it relapsed within the last day.
+    pub(crate) relapses: VecDeque<Timestamp>,
+    /// Rules that a person silenced by cancelling an incident; lifted when their symptom is gone.
+    pub(crate) muted: BTreeSet<RuleName>,
+    /// Incidents whose diagnosis stands on this target.
+    pub(crate) watchers: BTreeSet<IncidentId>,
+    /// What its host's last review found, to see when dependents must be judged again.
+    pub(crate) ailing: bool,
+}
+
+impl Target {
+    /// A target of which nothing is known yet.
+    pub(crate) fn new(report: TargetReport) -> Self {
+        let probes = report.probes.iter().cloned().map(Probe::new).collect();
+        Self {
+            report,
+            gone: false,
+            probes,
+            process: Process { life: Life::Unknown, instance: None, began: None, exits: VecDeque::new() },
+            series: Vec::new(),
+            incident: None,
+            baseline: None,
+            past: VecDeque::new(),
+            relapses: VecDeque::new(),
+            muted: BTreeSet::new(),
+            watchers: BTreeSet::new(),
+            ailing: false,
+        }
+    }
+
+    /// Takes a new declaration over, keeping what is known of probes that stay.
+    pub(crate) fn redeclare(&mut self, report: TargetReport) {
+        let mut old = std::mem::take(&mut self.probes);
+        self.probes = report
+            .probes
+            .iter()
+            .map(|it| match old.iter().position(|was| was.report.name == it.name && was.report.kind == it.kind) {
+                Some(found) => Probe { report: it.clone(), ..old.swap_remove(found) },
+                None => Probe::new(it.clone()),
+            })
+            .collect();
+        self.report = report;
+        self.gone = false;
+    }
+
+    /// The probe of that name.
+    pub(crate) fn probe(&self, name: &ProbeName) -> Option<&Probe> {
+        self.probes.iter().find(|probe| probe.report.name == *name)
+    }
+
+    /// Probes of one kind.
+    pub(crate) fn of_kind(&self, kind: ProbeKind) -> impl Iterator<Item = &Probe> {
+        self.probes.iter().filter(move |probe| probe.report.kind == kind)
+    }
+
+    /// How often an hour the host's administrator permits a kind of step; null when not at all.
+    pub(crate) fn permits(&self, step: StepKind) -> bool {
+        self.report.permits.iter().any(|permit| permit.step == step && permit.per_hour > 0)
+    }
+
+    /// Forgets when things were seen, because the host's clock was set.
+    pub(crate) fn clock_was_set(&mut self) {
+        for probe in &mut self.probes {
+            probe.recent.clear();
+            probe.row = 0;
+        }
+    }
+
+    /// Takes a verdict in. `live` is false for what a report repeats from before.
+    ///
+    /// Null when the target has no such probe or the verdict is an old one; otherwise whether a new run of the process
+    /// began.
+    pub(crate) fn see(&mut self, seen: &Observation, at: Timestamp, live: bool) -> Option<bool> {
+        let probe = self.probes.iter_mut().find(|it| it.report.name == seen.probe && it.report.kind == seen.kind)?;
+        if !probe.see(seen, at) {
+            return None;
+        }
+        Some(match seen.kind {
+            ProbeKind::Process | ProbeKind::Unit => self.process.see(seen, at, live),
+            ProbeKind::Host
+            | ProbeKind::Http
+            | ProbeKind::Tcp
+            | ProbeKind::Log
+            | ProbeKind::Directory
+            | ProbeKind::File => false,
+        })
+    }
+
+    /// Remembers that a repair was decided.
+    pub(crate) fn remember(&mut self, at: Timestamp, repair: RepairName, cause: Cause) {
+        if self.past.len() == PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back(Past { at, repair, cause, held: true });
+    }
+
+    /// Remembers that the latest repair of that name did not hold.
+    pub(crate) fn did_not_hold(&mut self, repair: &RepairName) {
+        if let Some(past) = self.past.iter_mut().rev().find(|past| past.repair == *repair) {
+            past.held = false;
+        }
+    }
+
+    /// Remembers a relapse.
+    pub(crate) fn relapsed(&mut self, now: Timestamp) {
+        if self.relapses.len() == PAST {
+            self.relapses.pop_front();
+        }
+        self.relapses.push_back(now);
+    }
+}
+
+impl Process {
+    /// True when a new run began.
+    fn see(&mut self, seen: &Observation, at: Timestamp, live: bool) -> bool {
+        match &seen.finding {
+            Finding::Running { instance, .. } => {
+                let new = self.instance.as_ref() != Some(instance);
+                if new {
+                    self.began = live.then_some(at);
+                    self.instance = Some(instance.clone());
+                }
+                self.life = Life::Running;
+                new
+            }
+            Finding::Exited { instance, code, signal, ran } => {
+                self.life = Life::Ended;
+                self.instance = Some(instance.clone());
+                if self.exits.back().is_none_or(|last| last.instance != *instance) {
+                    if self.exits.len() == EXITS {
+                        self.exits.pop_front();
+                    }
+                    let exit =
+                        Exit { host: seen.at, instance: instance.clone(), code: *code, signal: *signal, ran: *ran };
+                    self.exits.push_back(exit);
+                }
+                false
+            }
+            Finding::NotRunning => {
+                self.life = Life::Ended;
+                false
+            }
+            Finding::StoppedOnPurpose => {
+                self.life = Life::Stopped;
+                false
+            }
+            Finding::Answered { .. }
+            | Finding::BadAnswer { .. }
+            | Finding::NoAnswer { .. }
+            | Finding::Unreachable { .. }
+            | Finding::FileAsKnown { .. }
+            | Finding::FileChanged { .. }
+            | Finding::DirectoryUse { .. }
+            | Finding::LinesMatched { .. }
+            | Finding::HostRead
+            | Finding::ProbeBroken { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Who needs whom, and whose fault it is.
+//!
+//! A probe that asks a target for its service also fails when something behind that target is broken. So before such a
+//! symptom is acted on, everything that the target depends on must be known to be well, on evidence that is newer than
+//! the symptom itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prunella_model::host::Dependency;
+use prunella_model::observation::{ProbeKind, Status};
+use prunella_model::{IncidentId, ServiceName, TargetRef, Timestamp};
+
+use crate::Engine;
+use crate::host::Link;
+use crate::key::{Key, at};
+use crate::target::Life;
+
+/// How far blame is followed. Chains of services are short; this bounds the work in a dense graph.
+const REACH_MAX: usize = 64;
+
+/// What something is needed as.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Needed {
+    /// One target.
+    Target(TargetRef),
+    /// Any healthy member of a service.
+    Service(ServiceName),
+}
+
+/// Services and dependents, kept as reports come in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Topology {
+    /// Members of each service.
+    pub(crate) services: BTreeMap<ServiceName, BTreeSet<Key>>,
+    /// Who needs it.
+    pub(crate) dependents: BTreeMap<Needed, BTreeSet<Key>>,
+}
+
+impl Topology {
+    /// Takes a target out.
+    pub(crate) fn remove(&mut self, key: Key, service: Option<&ServiceName>, needs: &[Needed]) {
+        if let Some(members) = service.and_then(|service| self.services.get_mut(service)) {
+            members.remove(&key);
+        }
+        for needed in needs {
+            if let Some(dependents) = self.dependents.get_mut(needed) {
+                dependents.remove(&key);
+                if dependents.is_empty() {
+                    self.dependents.remove(needed);
+                }
+            }
+        }
+    }
+
+    /// Puts a target in.
+    pub(crate) fn insert(&mut self, key: Key, service: Option<&ServiceName>, needs: Vec<Needed>) {
+        if let Some(service) = service {
+            self.services.entry(service.clone()).or_default().insert(key);
+        }
+        for needed in needs {
+            self.dependents.entry(needed).or_default().insert(key);
+        }
+    }
+}
+
+/// What one dependency resolves to.
+#[derive(Debug, Clone)]
+pub(crate) enum Need {
+    /// This target must work.
+    One(Key),
+    /// One of these must work.
+    Any(Vec<Key>),
+    /// Nothing in the fleet has that name.
+    Missing(String),
+}
+
+/// What is known of the things that a target depends on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Upstream {
+    /// The broken ones that explain the rest, best candidate first.
+    pub(crate) culprits: Vec<Key>,
+    /// Those of which there is no evidence that is new enough.
+    pub(crate) unknown: Vec<Key>,
+    /// Those that are known to be well.
+    pub(crate) well: Vec<Key>,
+    /// Names that nothing in the fleet has.
+    pub(crate) missing: Vec<String>,
+}
+
+/// What the probes of one target say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Well,
+    Ailing,
+    Unknown,
+}
+
+impl Engine {
+    /// What a target needs: what its host declares and what the policy adds for its service.
+    pub(crate) fn declared_needs(&self, key: Key) -> Vec<Needed> {
+        let host = &self.hosts[at(key.host)];
+        let target = &host.targets[at(key.target)];
+        let added = target.report.service.as_ref().and_then(|service| self.policy.services.get(service));
+        let all = target.report.depends_on.iter().chain(added.into_iter().flat_map(|it| &it.depends_on));
+        all.map(|dependency| match dependency {
+            Dependency::Local(name) => Needed::Target(TargetRef::new(host.id.clone(), name.clone())),
+            Dependency::Target(target) => Needed::Target(target.clone()),
+            Dependency::Service(service) => Needed::Service(service.clone()),
+        })
+        .collect()
+    }
+
+    /// The same, resolved. A target never needs itself.
+    pub(crate) fn needs(&self, key: Key) -> Vec<Need> {
+        let resolve = |needed: Needed| match needed {
+            Needed::Target(target) => match self.find(&target) {
+                Some(found) => Need::One(found),
+                None => Need::Missing(target.to_string()),
+            },
+            Needed::Service(service) => {
+                let members = self.topology.services.get(&service);
+                let members: Vec<Key> = members.into_iter().flatten().copied().filter(|it| *it != key).collect();
+                if members.is_empty() { Need::Missing(format!("services/{service}")) } else { Need::Any(members) }
+            }
+        };
+        let needs = self.declared_needs(key).into_iter().map(resolve);
+        needs.filter(|need| !matches!(need, Need::One(other) if *other == key)).collect()
+    }
+
+    /// The targets that need this one directly.
+    pub(crate) fn dependents(&self, key: Key) -> BTreeSet<Key> {
+        let target = self.target_at(key);
+        let by_name = self.topology.dependents.get(&Needed::Target(self.reference(key)));
+        let service = target.report.service.clone().map(Needed::Service);
+        let by_service = service.and_then(|service| self.topology.dependents.get(&service));
+        by_name.into_iter().flatten().chain(by_service.into_iter().flatten()).copied().filter(|it| *it != key).collect()
+    }
+
+    /// Whether a target is broken as its users see it, on fresh evidence, or out of reach, or just being repaired.
+    pub(crate) fn ailing(&self, key: Key) -> bool {
+        let host = &self.hosts[at(key.host)];
+        if host.link == Link::Silent {
+            return true;
+        }
+        let incident = host.targets[at(key.target)].incident.and_then(|id| self.cases.get(&id));
+        if incident.is_some_and(|case| case.under_repair()) {
+            return true;
+        }
+        self.proof(key, Timestamp::ZERO) == Proof::Ailing
+    }
+
+    /// What the probes of a target that were made at or after `since`, by the server's clock, say of it.
+    fn proof(&self, key: Key, since: Timestamp) -> Proof {
+        let host = &self.hosts[at(key.host)];
+        let target = &host.targets[at(key.target)];
+        let mut proof = Proof::Well;
+        for probe in &target.probes {
+            match probe.report.kind {
+                ProbeKind::Process | ProbeKind::Unit | ProbeKind::Http | ProbeKind::Tcp => {}
+                ProbeKind::Host | ProbeKind::Log | ProbeKind::Directory | ProbeKind::File => continue,
+            }
+            let fresh = probe.fresh(self.now, host.contact(), self.policy.verification.fresh);
+            match fresh.map(|seen| (seen.status, seen.at >= since)) {
+                Some((Status::Down, _)) => return Proof::Ailing,
+                Some((Status::Up, true)) => {}
+                Some((Status::Up, false) | (Status::Unknown, _)) | None => proof = Proof::Unknown,
+            }
+        }
+        if !host.online() { Proof::Unknown } else { proof }
+    }
+
+    /// The broken targets that `key` depends on directly.
+    fn broken_needs(&self, key: Key) -> Vec<Key> {
+        let mut broken = Vec::new();
+        for need in self.needs(key) {
+            match need {
+                Need::One(other) => broken.extend(self.ailing(other).then_some(other)),
+                Need::Any(members) => {
+                    if members.iter().all(|member| self.ailing(*member)) {
+                        broken.extend(members);
+                    }
+                }
+                Need::Missing(_) => {}
+            }
+        }
+        broken
+    }
+
+    /// Everything broken that `key` depends on, directly or not. Contains `key` itself only in a cycle.
+    fn reach(&self, key: Key) -> BTreeSet<Key> {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![key];
+        while let Some(next) = open.pop() {
+            for other in self.broken_needs(next) {
+                if reached.len() < REACH_MAX && reached.insert(other) {
+                    open.push(other);
+                }
+            }
+        }
+        reached
+    }
+
+    /// The order in which broken targets of one cycle are blamed: a dead process first, then the first by place.
+    fn blame_order(&self, key: Key) -> (bool, Key) {
+        let dead = self.target_at(key).process.life == Life::Ended;
+        (!dead, key)
+    }
+
+    /// What is known of everything that `key` depends on. `since` is when its symptom began, by the server's clock.
+    pub(crate) fn upstream(&self, key: Key, since: Timestamp) -> Upstream {
+        let mut found = Upstream::default();
+        let reached = self.reach(key);
+        if !reached.is_empty() {
+            let reaches: BTreeMap<Key, BTreeSet<Key>> = reached.iter().map(|it| (*it, self.reach(*it))).collect();
+            let is_sink = |it: &&Key| {
+                let below = &reaches[*it];
+                below.iter().all(|other| reaches.get(other).is_some_and(|back| back.contains(*it)))
+            };
+            found.culprits = reached.iter().filter(is_sink).copied().collect();
+            found.culprits.sort_by_key(|it| self.blame_order(*it));
+            // In a cycle of broken targets one must be the first to be repaired, or none ever is.
+            if found.culprits.first() == Some(&key) {
+                found.culprits.clear();
+            }
+            found.culprits.retain(|it| *it != key);
+        }
+        let mut visited = BTreeSet::from([key]);
+        self.prove(key, since, &mut visited, &mut found);
+        found
+    }
+
+    fn prove(&self, key: Key, since: Timestamp, visited: &mut BTreeSet<Key>, found: &mut Upstream) {
+        for need in self.needs(key) {
+            match need {
+                Need::Missing(name) => found.missing.push(name),
+                Need::One(other) => self.prove_one(other, since, visited, found),
+                Need::Any(members) => {
+                    let well = members.iter().find(|member| self.proof(**member, since) == Proof::Well);
+                    match well {
+                        Some(member) => self.prove_one(*member, since, visited, found),
+                        None => members.iter().for_each(|member| self.prove_one(*member, since, visited, found)),
+                    }
+                }
+            }
+        }
+    }
+
+    fn prove_one(&self, key: Key, since: Timestamp, visited: &mut BTreeSet<Key>, found: &mut Upstream) {
+        if visited.len() > REACH_MAX || !visited.insert(key) {
+            return;
+        }
+        match self.proof(key, since) {
+            Proof::Ailing => {}
+            Proof::Unknown => found.unknown.push(key),
+            Proof::Well => {
+                found.well.push(key);
+                let answers = self.target_at(key).probes.iter().any(|probe| probe.report.kind.sees_through());
+                if !answers {
+                    self.prove(key, since, visited, found);
+                }
+            }
+        }
+    }
+
+    /// Open incidents that blame `key`.
+    pub(crate) fn victims(&self, key: Key) -> Vec<(IncidentId, Key)> {
+        let watchers = &self.target_at(key).watchers;
+        let cases = watchers.iter().filter_map(|id| self.cases.get(id).map(|case| (*id, case)));
+        cases.filter(|(_, case)| case.blames == Some(key)).map(|(id, case)| (id, case.key)).collect()
+    }
+}
