@@ -49,7 +49,8 @@ fn after(refusal: &Refusal) -> After {
         | Refusal::Understated { .. }
         | Refusal::StepCount { .. }
         | Refusal::NotNamed { .. }
-        | Refusal::NotPermitted { .. } => After::Person,
+        | Refusal::NotPermitted { .. }
+        | Refusal::Other { .. } => After::Person,
     }
 }
 

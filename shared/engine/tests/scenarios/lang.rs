@@ -1,0 +1,219 @@
+//! The words of the scenario texts.
+//!
+//! ```text
+//! policy rapid                                   standard or rapid, then key=value
+//! host web-1                                     a host with no targets
+//! target web-1/web probes=process,http needs=db service=web critical permits=restart_service files=conf dirs=data
+//! connect web-1 · cut web-1 · bye web-1 · mute web-1 · unmute web-1
+//! web-1/web process exited run-1 signal=9 ran=10s
+//! web-1/web http down · up · 500 · unknown
+//! web-1/web conf changed · known               a file probe
+//! web-1/web data 95                             a directory probe, in percent
+//! web-1/host sample cpu.used_percent 97
+//! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
+//! ask pause fleet WHY · resume … · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT
+//! +30s · restart · forget web-1 · show incidents | stages | brakes | commands | knowledge
+//! each h1..h12 LINE with {}
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prunella_model::command::BootId;
+use prunella_model::host::{DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
+use prunella_model::observation::{Finding, Instance, ProbeKind, Sha256, Status};
+use prunella_model::outcome::{Outcome, Refusal};
+use prunella_model::policy::{FleetPolicy, Mode, Profile};
+use prunella_model::step::StepKind;
+use prunella_model::time::parse_span;
+use prunella_model::{Generation, PartName, ProbeName, ServiceName, TargetName};
+
+/// The digest of a file's known-good content in every scenario.
+pub const KNOWN_GOOD: Sha256 = Sha256([0xaa; 32]);
+
+/// `key=value` words and lone ones.
+pub struct Words<'a>(pub Vec<&'a str>);
+
+impl<'a> Words<'a> {
+    pub fn of(text: &'a str) -> Self {
+        Self(text.split_whitespace().collect())
+    }
+
+    pub fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().find_map(|word| word.split_once('=').filter(|(it, _)| *it == key).map(|(_, value)| value))
+    }
+
+    pub fn has(&self, word: &str) -> bool {
+        self.0.contains(&word)
+    }
+
+    pub fn list(&self, key: &str) -> Vec<&'a str> {
+        self.get(key).map(|value| value.split(',').collect()).unwrap_or_default()
+    }
+}
+
+pub fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
+    let mut policy = FleetPolicy::of(if words.has("rapid") { Profile::Rapid } else { Profile::Standard });
+    policy.version = version;
+    for word in &words.0 {
+        let Some((key, value)) = word.split_once('=') else { continue };
+        let span = || parse_span(value).expect("a span");
+        let number = || value.parse().expect("a number");
+        match key {
+            "mode" => {
+                policy.mode = match value {
+                    "disabled" => Mode::Disabled,
+                    "conservative" => Mode::Conservative,
+                    "aggressive" => Mode::Aggressive,
+                    _ => Mode::Balanced,
+                }
+            }
+            "heartbeat" => policy.heartbeat = span(),
+            "deadline" => policy.verification.deadline = span(),
+            "probation" => policy.verification.probation = span(),
+            "successes" => policy.verification.successes = number(),
+            "attempts" => policy.limits.attempts_per_incident = number(),
+            "cool_down" => policy.limits.cool_down = span(),
+            "relapses" => policy.limits.relapses = number(),
+            "host_per_hour" => policy.limits.host_per_hour = number(),
+            "target_reserve" => policy.limits.target_reserve = number(),
+            "rollbacks" => policy.limits.rollbacks_per_day = number(),
+            "per_minute" => policy.limits.fleet_per_minute = number(),
+            "per_hour" => policy.limits.fleet_per_hour = number(),
+            "concurrent" => policy.limits.fleet_concurrent = number(),
+            "cold_start" => policy.limits.cold_start = span(),
+            "forbid" => policy.forbid_repairs = vec![value.parse().expect("a repair name")],
+            other => panic!("no policy key {other:?}"),
+        }
+    }
+    policy
+}
+
+pub fn kind(probe: &str) -> ProbeKind {
+    match probe {
+        "process" => ProbeKind::Process,
+        "unit" => ProbeKind::Unit,
+        "tcp" => ProbeKind::Tcp,
+        "host" => ProbeKind::Host,
+        "conf" => ProbeKind::File,
+        "data" => ProbeKind::Directory,
+        _ => ProbeKind::Http,
+    }
+}
+
+pub fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
+    let probe = |name: &&str| ProbeReport {
+        name: ProbeName::new(name).expect("a probe name"),
+        kind: kind(name),
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+    };
+    let permit = |name: &&str| Permit {
+        step: *StepKind::ALL.iter().find(|step| step.as_str() == *name).expect("a step"),
+        per_hour: 100,
+        approvals: 0,
+    };
+    let all = vec!["restart_service", "start_service", "clean_directory", "restore_file"];
+    let permits = if words.get("permits").is_some() { words.list("permits") } else { all };
+    TargetReport {
+        name: name.clone(),
+        service: words.get("service").map(|it| ServiceName::new(it).expect("a service name")),
+        labels: BTreeMap::new(),
+        depends_on: words.list("needs").iter().map(|it| it.parse().expect("a dependency")).collect(),
+        critical: words.has("critical"),
+        probes: words.list("probes").iter().map(probe).collect(),
+        permits: permits.iter().filter(|it| **it != "none").map(permit).collect(),
+        directories: words
+            .list("probes")
+            .iter()
+            .filter(|it| kind(it) == ProbeKind::Directory)
+            .map(|it| DirectoryReport {
+                name: PartName::new(it).expect("a part name"),
+                path: format!("/{it}"),
+                quota_bytes: 1_000,
+            })
+            .collect(),
+        files: words
+            .list("probes")
+            .iter()
+            .filter(|it| kind(it) == ProbeKind::File)
+            .map(|it| FileReport {
+                name: PartName::new(it).expect("a part name"),
+                path: format!("/{it}"),
+                known_good: Some(KNOWN_GOOD),
+            })
+            .collect(),
+    }
+}
+
+pub fn report(targets: Vec<TargetReport>, series: Vec<prunella_model::observation::SeriesName>) -> HostReport {
+    HostReport {
+        agent_version: "1".to_owned(),
+        boot: BootId("boot-1".to_owned()),
+        labels: BTreeMap::new(),
+        targets,
+        series,
+        observations: Vec::new(),
+        mark: Generation::default(),
+        outcomes: Vec::new(),
+        paused: None,
+        observe_only: None,
+    }
+}
+
+/// What a probe found, from the words after its name.
+pub fn finding(kind: ProbeKind, words: &Words<'_>) -> (Status, Finding) {
+    let word = words.0.first().copied().unwrap_or("up");
+    let instance = || Instance(words.0.get(1).copied().unwrap_or("run-1").into());
+    match (kind, word) {
+        (_, "unknown") => (Status::Unknown, Finding::ProbeBroken { why: "cannot look".to_owned() }),
+        (ProbeKind::Process | ProbeKind::Unit, "running") => {
+            (Status::Up, Finding::Running { instance: instance(), pid: 1 })
+        }
+        (ProbeKind::Process | ProbeKind::Unit, "exited") => (
+            Status::Down,
+            Finding::Exited {
+                instance: instance(),
+                code: words.get("code").map(|it| it.parse().expect("a code")),
+                signal: words.get("signal").map(|it| it.parse().expect("a signal")),
+                ran: words.get("ran").map(|it| parse_span(it).expect("a span")),
+            },
+        ),
+        (ProbeKind::Process | ProbeKind::Unit, "stopped") => (Status::Down, Finding::StoppedOnPurpose),
+        (ProbeKind::Process | ProbeKind::Unit, _) => (Status::Down, Finding::NotRunning),
+        (ProbeKind::File, "known") => (Status::Up, Finding::FileAsKnown { sha256: KNOWN_GOOD }),
+        (ProbeKind::File, _) => {
+            let changed = Finding::FileChanged { sha256: Some(Sha256([0xbb; 32])), known_good: Some(KNOWN_GOOD) };
+            (Status::Down, changed)
+        }
+        (ProbeKind::Directory, percent) => {
+            let percent: u64 = percent.parse().expect("a percentage");
+            let found = Finding::DirectoryUse { used_bytes: percent * 10, quota_bytes: 1_000 };
+            (if percent >= 90 { Status::Down } else { Status::Up }, found)
+        }
+        (_, "up") => (Status::Up, Finding::Answered { latency: Duration::from_millis(1) }),
+        (_, "500") => (Status::Down, Finding::BadAnswer { code: Some(500), why: "not 200".to_owned() }),
+        (_, _) => (Status::Down, Finding::NoAnswer { waited: Duration::from_secs(1) }),
+    }
+}
+
+pub fn outcome(words: &Words<'_>) -> Outcome {
+    let rest = || words.0.get(1..).unwrap_or_default().join(" ");
+    match words.0.first().copied() {
+        Some("failed") => Outcome::Failed { step: 0, why: rest() },
+        Some("unknown") => Outcome::Unknown { why: rest() },
+        Some("cancelled") => Outcome::Cancelled { done: rest().parse().unwrap_or(0) },
+        Some("refused") => Outcome::Refused(match rest().as_str() {
+            "PRECONDITION" => Refusal::Precondition { why: "another run".to_owned() },
+            "NOT_PERMITTED" => Refusal::NotPermitted {
+                step: StepKind::RestartService,
+                target: TargetName::new("web").expect("a name"),
+            },
+            "ALREADY_KNOWN" => Refusal::AlreadyKnown,
+            "EXPIRED" => Refusal::Expired { why: "by 1 s".to_owned() },
+            "PAUSED" => Refusal::Paused { why: "maintenance".to_owned() },
+            other => panic!("no refusal {other:?}"),
+        }),
+        _ => Outcome::Done,
+    }
+}

@@ -1,0 +1,510 @@
+//! Plays a scenario: a small world around the engine that answers probes as agents do and keeps what is stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prunella_engine::{Decision, Engine, Event, Reply, Request};
+use prunella_model::command::{Intent, Precondition};
+use prunella_model::host::TargetReport;
+use prunella_model::incident::{IncidentState, Severity};
+use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Status};
+use prunella_model::outcome::OutcomeReport;
+use prunella_model::policy::Scope;
+use prunella_model::record::{Change, Stored};
+use prunella_model::step::Step;
+use prunella_model::time::parse_span;
+use prunella_model::{
+    CommandId, FleetName, HostId, IncidentId, MetricName, OperatorName, ProbeName, TargetName, TargetRef, Timestamp,
+};
+
+use crate::lang::{self, Words};
+
+/// What the lines begin with that say what the engine decided.
+pub const OUTPUT: &str = "    ";
+
+/// How long an agent takes to answer a probe.
+const ANSWER: Duration = Duration::from_millis(5);
+
+#[derive(Default)]
+struct Agent {
+    targets: BTreeMap<TargetName, TargetReport>,
+    seen: BTreeMap<(TargetName, ProbeName), (Status, Finding)>,
+    series: Vec<SeriesName>,
+    connected: bool,
+    mute: bool,
+}
+
+struct World {
+    name: String,
+    strict: bool,
+    engine: Engine,
+    now: Timestamp,
+    begun: Timestamp,
+    epoch: u64,
+    agents: BTreeMap<HostId, Agent>,
+    stored: Stored,
+    commands: Vec<Intent>,
+    answers: BTreeSet<(Timestamp, HostId, Option<TargetName>)>,
+    beat: Timestamp,
+    out: String,
+    policies: u64,
+}
+
+/// Plays a text and returns it with what the engine decided.
+pub fn play(name: &str, text: &str) -> String {
+    run(name, text, true)
+}
+
+/// Plays a text that was changed, so that it may speak of commands and incidents that do not exist.
+pub fn play_loosely(name: &str, text: &str) {
+    run(name, text, false);
+}
+
+fn run(name: &str, text: &str, strict: bool) -> String {
+    let begun = Timestamp::from_secs(1_000_000);
+    let fleet = FleetName::new("test").expect("a name");
+    let mut world = World {
+        name: name.to_owned(),
+        strict,
+        engine: Engine::new(fleet, 1, begun, Stored::default()),
+        now: begun,
+        begun,
+        epoch: 1,
+        agents: BTreeMap::new(),
+        stored: Stored::default(),
+        commands: Vec::new(),
+        answers: BTreeSet::new(),
+        beat: begun,
+        out: String::new(),
+        policies: 1,
+    };
+    for line in text.lines() {
+        if line.starts_with(OUTPUT) {
+            continue;
+        }
+        let _ = writeln!(world.out, "{line}");
+        let code = line.split('#').next().unwrap_or_default().trim();
+        if !code.is_empty() {
+            world.line(code);
+        }
+    }
+    world.out
+}
+
+fn host(text: &str) -> HostId {
+    HostId::new(text).unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn target(text: &str) -> TargetRef {
+    let (host_name, target) = text.split_once('/').expect("host/target");
+    TargetRef::new(host(host_name), TargetName::new(target).expect("a target name"))
+}
+
+impl World {
+    fn line(&mut self, code: &str) {
+        let (first, rest) = code.split_once(char::is_whitespace).unwrap_or((code, ""));
+        let rest = rest.trim();
+        let words = Words::of(rest);
+        match first {
+            _ if first.starts_with('+') => self.pass(parse_span(&first[1..]).expect("a span")),
+            "each" => self.each(rest),
+            "policy" => {
+                self.policies += 1;
+                let policy = lang::policy(&words, self.policies);
+                self.step(Event::Policy(Arc::new(policy)));
+            }
+            "host" => {
+                self.agents.entry(host(rest)).or_default();
+            }
+            "target" => {
+                let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+                let it = target(name);
+                let report = lang::target(&it.target, &Words::of(rest));
+                self.agents.entry(it.host).or_default().targets.insert(it.target, report);
+            }
+            "connect" => self.connect(&host(words.0[0]), &words),
+            "cut" | "bye" => {
+                if let Some(agent) = self.agents.get_mut(&host(rest)) {
+                    agent.connected = false;
+                }
+                self.step(Event::Disconnected { host: host(rest), orderly: first == "bye" });
+            }
+            "mute" | "unmute" => {
+                if let Some(agent) = self.agents.get_mut(&host(rest)) {
+                    agent.mute = first == "mute";
+                }
+            }
+            "outcome" => self.outcome(&words),
+            "accepted" => {
+                if let Some(intent) = self.commands.last() {
+                    let (host, command) = (intent.host.clone(), intent.id);
+                    self.step(Event::Accepted { host, command });
+                }
+            }
+            "undelivered" => {
+                if let Some(intent) = self.commands.last() {
+                    let command = intent.id;
+                    self.step(Event::Undelivered { command, why: "the stream is gone".to_owned() });
+                }
+            }
+            "ask" => self.ask(&words),
+            "forget" => self.step(Event::Forget { host: host(rest), by: OperatorName::of("ann") }),
+            "restart" => self.restart(),
+            "show" => self.show(rest),
+            _ => self.seen(first, &words),
+        }
+    }
+
+    fn each(&mut self, rest: &str) {
+        let (range, line) = rest.split_once(' ').expect("each A..B LINE");
+        let (from, to) = range.split_once("..").expect("a range");
+        let prefix = from.trim_end_matches(|c: char| c.is_ascii_digit());
+        let number = |text: &str| text[prefix.len()..].parse::<u32>().expect("a number");
+        for i in number(from)..=number(to) {
+            self.line(&line.replace("{}", &format!("{prefix}{i}")));
+        }
+    }
+
+    fn connect(&mut self, id: &HostId, words: &Words<'_>) {
+        let now = self.now;
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        agent.connected = true;
+        let mut report = lang::report(agent.targets.values().cloned().collect(), agent.series.clone());
+        report.observations = observations(agent, None, now);
+        report.paused = words.get("paused").map(str::to_owned);
+        report.observe_only = words.get("observe_only").map(str::to_owned);
+        self.step(Event::Connected { host: id.clone(), enrolment: 1, report: Box::new(report) });
+    }
+
+    fn seen(&mut self, first: &str, words: &Words<'_>) {
+        let it = target(first);
+        let probe = words.0[0];
+        let now = self.now;
+        let agent = self.agents.entry(it.host.clone()).or_default();
+        let mut frame = Frame { at: now, ..Frame::default() };
+        if probe == "sample" {
+            let metric = MetricName::new(words.0[1]).expect("a metric");
+            let known = agent.series.iter().find(|name| name.target == it.target && name.metric == metric);
+            let number = match known {
+                Some(name) => name.number,
+                None => {
+                    let number = u32::try_from(agent.series.len()).expect("few series");
+                    let name = SeriesName { number, target: it.target.clone(), metric };
+                    agent.series.push(name.clone());
+                    frame.series.push(name);
+                    number
+                }
+            };
+            frame.samples.push(Sample { series: number, value: words.0[2].parse().expect("a value") });
+        } else {
+            let name = ProbeName::new(probe).unwrap_or_else(|why| panic!("{why}"));
+            let kind = lang::kind(probe);
+            let found = lang::finding(kind, &Words(words.0[1..].to_vec()));
+            agent.seen.insert((it.target.clone(), name.clone()), found.clone());
+            frame.observations.push(Observation {
+                target: it.target,
+                probe: name,
+                kind,
+                at: now,
+                status: found.0,
+                finding: found.1,
+            });
+        }
+        if agent.connected && !agent.mute && !words.has("unsaid") {
+            self.step(Event::Frame { host: it.host, frame });
+        }
+    }
+
+    fn outcome(&mut self, words: &Words<'_>) {
+        let (number, words) = match words.0.first().and_then(|word| word.parse::<usize>().ok()) {
+            Some(number) => (number, Words(words.0[1..].to_vec())),
+            None => (self.commands.len(), Words(words.0.clone())),
+        };
+        let Some(intent) = number.checked_sub(1).and_then(|it| self.commands.get(it)) else {
+            assert!(!self.strict, "{}: no command {number}", self.name);
+            return;
+        };
+        let outcome = lang::outcome(&words);
+        let report = OutcomeReport {
+            command: intent.id,
+            outcome,
+            started_at: Some(self.now),
+            ended_at: self.now,
+            notes: Vec::new(),
+            confirmed_by: None,
+        };
+        self.step(Event::Outcome { host: intent.host.clone(), report });
+    }
+
+    fn ask(&mut self, words: &Words<'_>) {
+        let rest = |from: usize| words.0.get(from..).unwrap_or_default().join(" ");
+        let scope = || match words.0.get(1).copied() {
+            Some("fleet") | None => Scope::Fleet,
+            Some(text) if text.contains('/') => Scope::Target(target(text).host, target(text).target),
+            Some(text) => Scope::Host(host(text)),
+        };
+        let incidents: Vec<IncidentId> = self.engine.incidents().iter().map(|it| it.id).collect();
+        let request = match words.0[0] {
+            "pause" => {
+                let until = words.get("for").map(|it| self.now.after(parse_span(it).expect("a span")));
+                Request::Pause { scope: scope(), why: rest(2), until }
+            }
+            "resume" => Request::Resume { scope: scope() },
+            "repair" => Request::Repair {
+                target: target(words.0[1]),
+                repair: words.0.get(2).filter(|it| **it != "dry").map(|it| it.parse().expect("a repair")),
+                why: "as asked".to_owned(),
+                dry_run: words.has("dry"),
+            },
+            "cancel" => Request::Cancel { incident: incidents.first().copied().unwrap_or_default(), why: rest(1) },
+            "report" => {
+                Request::Report { target: target(words.0[1]), severity: Severity::High, summary: rest(2) }
+            }
+            other => panic!("cannot ask for {other:?}"),
+        };
+        self.step(Event::Request { token: 1, by: OperatorName::of("ann"), request });
+    }
+
+    /// Lets time pass: agents answer and say that they live, timers ring.
+    fn pass(&mut self, span: Duration) {
+        let end = self.now.after(span);
+        for _ in 0..200_000 {
+            let answer = self.answers.first().map(|it| it.0);
+            let next = [answer, self.engine.next_deadline(), Some(self.beat)].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(next);
+            if answer == Some(next) {
+                self.answer();
+            } else if self.beat == next {
+                self.heartbeats();
+            } else {
+                self.step(Event::Tick);
+            }
+        }
+        panic!("{}: time does not pass; next deadline {:?}", self.name, self.engine.next_deadline());
+    }
+
+    fn heartbeats(&mut self) {
+        self.beat = self.now.after(self.engine.policy().heartbeat / 2);
+        let alive: Vec<HostId> =
+            self.agents.iter().filter(|(_, it)| it.connected && !it.mute).map(|(id, _)| id.clone()).collect();
+        for host in alive {
+            self.step(Event::Heartbeat { host });
+        }
+    }
+
+    fn answer(&mut self) {
+        let Some((_, host, target)) = self.answers.pop_first() else { return };
+        let Some(agent) = self.agents.get(&host).filter(|agent| agent.connected && !agent.mute) else { return };
+        let observations = observations(agent, target.as_ref(), self.now);
+        if !observations.is_empty() {
+            let frame = Frame { at: self.now, observations, ..Frame::default() };
+            self.step(Event::Frame { host, frame });
+        }
+    }
+
+    fn restart(&mut self) {
+        self.epoch += 1;
+        let fleet = FleetName::new("test").expect("a name");
+        self.engine = Engine::new(fleet, self.epoch, self.now, self.stored.clone());
+        self.answers.clear();
+        for agent in self.agents.values_mut() {
+            agent.connected = false;
+        }
+        let unfinished: Vec<String> = self.engine.commands().iter().map(|it| it.intent.id.to_string()).collect();
+        if !unfinished.is_empty() {
+            self.say(&format!("unfinished commands: {}", unfinished.join(", ")));
+        }
+        if !self.strict {
+            // Agents come back by themselves.
+            let hosts: Vec<HostId> = self.agents.keys().cloned().collect();
+            hosts.iter().for_each(|id| self.connect(id, &Words(Vec::new())));
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let decisions = self.engine.step(self.now, event);
+        for decision in decisions {
+            self.take(decision);
+        }
+        let broken = self.engine.check_invariants();
+        assert!(broken.is_empty(), "{} at {:?}: {broken:?}\n{}", self.name, self.now, self.out);
+    }
+
+    fn say(&mut self, text: &str) {
+        let since = self.now.since(self.begun);
+        let _ = writeln!(self.out, "{OUTPUT}{:>9.3} {text}", since.as_secs_f64());
+    }
+
+    fn take(&mut self, decision: Decision) {
+        match decision {
+            Decision::Store(change) => self.store(change),
+            Decision::Audit(_) => {}
+            Decision::Dispatch { intent, .. } => {
+                self.say(&describe(&intent));
+                self.commands.push(*intent);
+            }
+            Decision::Cancel { command, .. } => self.say(&format!("cancel {command}")),
+            Decision::Probe { host, target } => {
+                self.answers.insert((self.now.after(ANSWER), host, target));
+            }
+            Decision::Announce(it) => {
+                let subject = match (&it.host, &it.target) {
+                    (Some(host), Some(target)) => format!(" {host}/{target}"),
+                    (Some(host), None) => format!(" {host}"),
+                    (None, _) => String::new(),
+                };
+                self.say(&format!("{}{subject}: {}", it.kind.as_str(), it.message));
+            }
+            Decision::Reply { reply, .. } => match reply {
+                Reply::Done { message, .. } => self.say(&format!("reply: {message}")),
+                Reply::NotFound { what } => self.say(&format!("reply: not found: {what}")),
+                Reply::Refused { reason, message } => self.say(&format!("reply: {reason}: {message}")),
+            },
+            Decision::Acknowledge { command, .. } => {
+                assert!(command != CommandId::default(), "{}: acknowledged nothing", self.name);
+            }
+        }
+    }
+
+    fn store(&mut self, change: Change) {
+        let stored = &mut self.stored;
+        match change {
+            Change::PutIncident(it) => {
+                stored.incidents.retain(|old| old.id != it.id);
+                stored.incidents.push(*it);
+            }
+            Change::CloseIncident(it) => stored.incidents.retain(|old| old.id != it.id),
+            Change::PutCommand(it) => {
+                stored.commands.retain(|old| old.intent.id != it.intent.id);
+                stored.commands.push(*it);
+            }
+            Change::DropCommand(id) => stored.commands.retain(|old| old.intent.id != id),
+            Change::PutKnowledge(it) => {
+                stored.knowledge.retain(|old| (&old.fingerprint, &old.repair) != (&it.fingerprint, &it.repair));
+                stored.knowledge.push(it);
+            }
+            Change::PutHost(it) => {
+                stored.hosts.retain(|old| old.host != it.host);
+                stored.hosts.push(*it);
+            }
+            Change::DropHost(host) => stored.hosts.retain(|old| old.host != host),
+            Change::PutPause(it) => {
+                stored.pauses.retain(|old| old.scope != it.scope);
+                stored.pauses.push(it);
+            }
+            Change::DropPause(scope) => stored.pauses.retain(|old| old.scope != scope),
+            Change::PutPolicy(it) => stored.policy = Some(*it),
+        }
+    }
+
+    fn show(&mut self, what: &str) {
+        let mut lines = Vec::new();
+        for it in self.engine.incidents() {
+            match what {
+                "incidents" => {
+                    let cause = it.diagnosis.as_ref().map_or("-".to_owned(), |it| format!("{} in {}", it.cause, it.cause_target));
+                    let also: Vec<&str> = it.also.iter().map(|fault| fault.rule.as_str()).collect();
+                    let affected = it.diagnosis.iter().flat_map(|it| &it.affected).map(ToString::to_string);
+                    lines.push(format!(
+                        "{} fault {} of {} {:?}: {}; cause {cause}; also [{}]; affected [{}]",
+                        it.id,
+                        it.fault.rule,
+                        it.fault.target,
+                        it.fault.severity,
+                        state(&it.state),
+                        also.join(", "),
+                        affected.collect::<Vec<_>>().join(", ")
+                    ));
+                }
+                "stages" => lines.extend(it.stages.iter().map(|stage| {
+                    let health = |it: Option<f64>| it.map_or("—".to_owned(), |it| format!("{it:.0}"));
+                    let (before, after) = (health(stage.health_before), health(stage.health_after));
+                    format!("{:?} {before} → {after}: {}", stage.stage, stage.result)
+                })),
+                "why" => {
+                    if let Some(diagnosis) = &it.diagnosis {
+                        lines.extend(diagnosis.evidence.iter().map(|it| format!("because {}: {}", it.target, it.text)));
+                        lines.extend(diagnosis.rejected.iter().map(|(cause, why)| format!("not {cause}: {why}")));
+                    }
+                    for attempt in &it.attempts {
+                        lines.push(format!("attempt {} {}: {}", attempt.number, attempt.repair, attempt.because));
+                        for other in &attempt.alternatives {
+                            let name = other.repair.as_ref().map_or("nothing".to_owned(), ToString::to_string);
+                            lines.push(format!("  not {name}: {}", other.rejected));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        if what == "brakes" {
+            for brake in self.engine.brakes(self.now) {
+                let holding: Vec<String> = brake.holding.iter().map(|(id, _)| id.to_string()).collect();
+                if !holding.is_empty() {
+                    let figures = format!("{:?} of {:?}", brake.current, brake.limit);
+                    lines.push(format!("{} {figures} holds {}", brake.brake, holding.join(", ")));
+                }
+            }
+        }
+        if what == "knowledge" {
+            let known = self.engine.knowledge();
+            let line = |it: &prunella_model::record::KnowledgeRecord| {
+                format!("{}: healed {:.2}, failed {:.2}, censored {}", it.repair, it.healed, it.failed, it.censored)
+            };
+            lines.extend(known.iter().map(line));
+        }
+        lines.iter().for_each(|line| self.say(line));
+    }
+}
+
+fn state(state: &IncidentState) -> String {
+    match state {
+        IncidentState::Diagnosing => "diagnosing".to_owned(),
+        IncidentState::Upstream { incident } => format!("upstream of {}", incident.map_or("-".to_owned(), |it| it.to_string())),
+        IncidentState::Held => "held".to_owned(),
+        IncidentState::Repairing { command } => format!("repairing by {command}"),
+        IncidentState::Verifying { .. } => "verifying".to_owned(),
+        IncidentState::Probation { .. } => "probation".to_owned(),
+        IncidentState::NeedsHuman { why } => format!("needs a person: {why}"),
+        IncidentState::Closed(_) => "closed".to_owned(),
+    }
+}
+
+fn observations(agent: &Agent, only: Option<&TargetName>, at: Timestamp) -> Vec<Observation> {
+    let wanted = agent.seen.iter().filter(|((target, _), _)| only.is_none_or(|only| only == target));
+    wanted
+        .map(|((target, probe), (status, finding))| Observation {
+            target: target.clone(),
+            probe: probe.clone(),
+            kind: lang::kind(probe.as_str()),
+            at,
+            status: *status,
+            finding: finding.clone(),
+        })
+        .collect()
+}
+
+fn describe(intent: &Intent) -> String {
+    let steps = intent.steps.iter().map(|it| match &it.step {
+        Step::CleanDirectory { directory, until_percent } => format!("clean {directory} until {until_percent} %"),
+        Step::RestoreFile { file, snapshot } => format!("restore {file} to {snapshot:?}"),
+        Step::RestartService { grace } => format!("restart within {grace:?}"),
+        Step::StartService | Step::StopService { .. } | Step::SignalProcess { .. } => it.step.kind().as_str().to_owned(),
+    });
+    let conditions = intent.preconditions.iter().filter_map(|it| match it {
+        Precondition::Boot(_) => None,
+        Precondition::Instance { instance, .. } => Some(format!("its run is {instance}")),
+        Precondition::Observed { probe, status, .. } => Some(format!("{probe} is {status:?}")),
+    });
+    let steps: Vec<String> = steps.collect();
+    let conditions: Vec<String> = conditions.collect();
+    let target = &intent.steps[0].target;
+    let condition = if conditions.is_empty() { String::new() } else { format!(" if {}", conditions.join(" and ")) };
+    format!("send {} as {} to {}/{target}: {}{condition}", intent.repair, intent.id, intent.host, steps.join(", "))
+}
