@@ -259,9 +259,7 @@ impl World {
                 dry_run: words.has("dry"),
             },
             "cancel" => Request::Cancel { incident: incidents.first().copied().unwrap_or_default(), why: rest(1) },
-            "report" => {
-                Request::Report { target: target(words.0[1]), severity: Severity::High, summary: rest(2) }
-            }
+            "report" => Request::Report { target: target(words.0[1]), severity: Severity::High, summary: rest(2) },
             other => panic!("cannot ask for {other:?}"),
         };
         self.step(Event::Request { token: 1, by: OperatorName::of("ann"), request });
@@ -408,7 +406,10 @@ impl World {
         for it in self.engine.incidents() {
             match what {
                 "incidents" => {
-                    let cause = it.diagnosis.as_ref().map_or("-".to_owned(), |it| format!("{} in {}", it.cause, it.cause_target));
+                    let cause = it
+                        .diagnosis
+                        .as_ref()
+                        .map_or("-".to_owned(), |it| format!("{} in {}", it.cause, it.cause_target));
                     let also: Vec<&str> = it.also.iter().map(|fault| fault.rule.as_str()).collect();
                     let affected = it.diagnosis.iter().flat_map(|it| &it.affected).map(ToString::to_string);
                     lines.push(format!(
@@ -466,7 +467,9 @@ impl World {
 fn state(state: &IncidentState) -> String {
     match state {
         IncidentState::Diagnosing => "diagnosing".to_owned(),
-        IncidentState::Upstream { incident } => format!("upstream of {}", incident.map_or("-".to_owned(), |it| it.to_string())),
+        IncidentState::Upstream { incident } => {
+            format!("upstream of {}", incident.map_or("-".to_owned(), |it| it.to_string()))
+        }
         IncidentState::Held => "held".to_owned(),
         IncidentState::Repairing { command } => format!("repairing by {command}"),
         IncidentState::Verifying { .. } => "verifying".to_owned(),
@@ -495,7 +498,9 @@ fn describe(intent: &Intent) -> String {
         Step::CleanDirectory { directory, until_percent } => format!("clean {directory} until {until_percent} %"),
         Step::RestoreFile { file, snapshot } => format!("restore {file} to {snapshot:?}"),
         Step::RestartService { grace } => format!("restart within {grace:?}"),
-        Step::StartService | Step::StopService { .. } | Step::SignalProcess { .. } => it.step.kind().as_str().to_owned(),
+        Step::StartService | Step::StopService { .. } | Step::SignalProcess { .. } => {
+            it.step.kind().as_str().to_owned()
+        }
     });
     let conditions = intent.preconditions.iter().filter_map(|it| match it {
         Precondition::Boot(_) => None,
