@@ -137,7 +137,9 @@ fn what_is_wrong_is_said_where_it_is() {
     check(&probe("kind = \"directory\""), "agent.toml:4:8: a directory is probed by itself");
     let twice = probe("kind = \"tcp\"\naddress = \"x:1\"\n[[target.probe]]\nkind = \"tcp\"\naddress = \"x:2\"");
     check(&twice, "agent.toml:7:8: this target has a probe tcp already");
-    let lonely =
-        format!("{}\n[[target]]\nname = \"b\"\ndepends_on = [\"c\"]", probe("kind = \"tcp\"\naddress = \"x:1\""));
+    let lonely = format!(
+        "{}\n[[target]]\nname = \"b\"\ndepends_on = [\"c\"]\n[[target.probe]]\nkind = \"tcp\"\naddress = \"x:1\"",
+        probe("kind = \"tcp\"\naddress = \"x:1\"")
+    );
     check(&lonely, "agent.toml:8:15: no target c here");
 }

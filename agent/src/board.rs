@@ -1,0 +1,246 @@
+//! The latest verdict of every probe and the latest value of every series, and what of it goes to the server.
+//!
+//! Its size is fixed when the agent starts, so looks that find nothing new allocate nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prunella_model::observation::{Finding, Observation, ProbeKind, Sample, SeriesName, Status};
+use prunella_model::{MetricName, ProbeName, TargetName, Timestamp};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use crate::clock::wall_now;
+
+/// What has not changed is said again this often, so that a loss on the way does not last.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// Measurements that are taken within this time of each other travel in one frame.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// What the senses send.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sensed {
+    /// A verdict that changed or was asked for. It should leave at once.
+    Seen(Observation),
+    /// Measurements that changed; their series are in [`Full::series`](crate::senses::Full::series).
+    Measured {
+        /// When, by the host's clock.
+        at: Timestamp,
+        /// The values; never empty.
+        samples: Vec<Sample>,
+    },
+}
+
+/// What one look of a probe came to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Look {
+    pub(crate) status: Status,
+    pub(crate) finding: Finding,
+}
+
+impl Look {
+    pub(crate) fn up(finding: Finding) -> Self {
+        Self { status: Status::Up, finding }
+    }
+
+    pub(crate) fn down(finding: Finding) -> Self {
+        Self { status: Status::Down, finding }
+    }
+
+    /// The probe could not look, which says nothing of the target.
+    pub(crate) fn broken(why: impl Into<String>) -> Self {
+        Self { status: Status::Unknown, finding: Finding::ProbeBroken { why: why.into() } }
+    }
+}
+
+/// Whether a verdict goes out although it is the same as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Say {
+    /// Only when it differs, or was not said for [`SAY_AGAIN`].
+    Changes,
+    /// In any case.
+    Always,
+}
+
+/// The place of one probe on the board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot(usize);
+
+/// The place of one series on the board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Series(usize);
+
+#[derive(Debug)]
+struct ProbeState {
+    target: TargetName,
+    probe: ProbeName,
+    kind: ProbeKind,
+    last: Option<Observation>,
+    /// When the last verdict went out; none when it has not.
+    said: Option<Instant>,
+    /// Since when every look found the target Up.
+    up_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct SeriesState {
+    name: SeriesName,
+    value: Option<f64>,
+    /// The last value that went out, and when.
+    said: Option<(f64, Instant)>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    probes: Vec<ProbeState>,
+    series: Vec<SeriesState>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Board {
+    state: Mutex<State>,
+    to: mpsc::Sender<Sensed>,
+    measured: Notify,
+}
+
+impl Board {
+    pub(crate) fn new(to: mpsc::Sender<Sensed>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), to, measured: Notify::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change below is a plain assignment: a panic elsewhere cannot have left it half made.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add_probe(&self, target: &TargetName, probe: &ProbeName, kind: ProbeKind) -> Slot {
+        let mut state = self.state();
+        let (target, probe) = (target.clone(), probe.clone());
+        state.probes.push(ProbeState { target, probe, kind, last: None, said: None, up_since: None });
+        Slot(state.probes.len() - 1)
+    }
+
+    pub(crate) fn add_series(&self, target: &TargetName, metric: MetricName) -> Series {
+        let mut state = self.state();
+        let place = state.series.len();
+        let number = u32::try_from(place).unwrap_or(u32::MAX);
+        let name = SeriesName { number, target: target.clone(), metric };
+        state.series.push(SeriesState { name, value: None, said: None });
+        Series(place)
+    }
+
+    /// Takes one look's verdict. It goes out at once when it is new.
+    pub(crate) fn see(&self, slot: Slot, look: Look, say: Say) {
+        let mut state = self.state();
+        let Some(probe) = state.probes.get_mut(slot.0) else { return };
+        let now = Instant::now();
+        match (look.status, probe.up_since) {
+            (Status::Up, None) => probe.up_since = Some(now),
+            (Status::Up, Some(_)) => {}
+            (Status::Down | Status::Unknown, _) => probe.up_since = None,
+        }
+        let same =
+            probe.last.as_ref().is_some_and(|last| last.status == look.status && alike(&last.finding, &look.finding));
+        let lately = probe.said.is_some_and(|said| now.duration_since(said) < SAY_AGAIN);
+        if say == Say::Changes && same && lately {
+            return;
+        }
+        let seen = Observation {
+            target: probe.target.clone(),
+            probe: probe.probe.clone(),
+            kind: probe.kind,
+            at: wall_now(),
+            status: look.status,
+            finding: look.finding,
+        };
+        probe.last = Some(seen.clone());
+        // A full queue loses nothing for good: without `said` the next look sends it, and every full report has it.
+        probe.said = self.to.try_send(Sensed::Seen(seen)).is_ok().then_some(now);
+    }
+
+    /// Takes one value. It goes out with others of the same moment.
+    pub(crate) fn measure(&self, series: Series, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
+        if let Some(it) = self.state().series.get_mut(series.0) {
+            it.value = Some(value);
+            self.measured.notify_one();
+        }
+    }
+
+    /// Sends measurements, for as long as somebody receives them.
+    pub(crate) async fn send_measurements(self: Arc<Self>) {
+        loop {
+            self.measured.notified().await;
+            tokio::time::sleep(GATHER).await;
+            let Ok(place) = self.to.reserve().await else { return };
+            let samples = self.news();
+            if !samples.is_empty() {
+                place.send(Sensed::Measured { at: wall_now(), samples });
+            }
+        }
+    }
+
+    fn news(&self) -> Vec<Sample> {
+        let now = Instant::now();
+        let mut samples = Vec::new();
+        for it in &mut self.state().series {
+            let Some(value) = it.value else { continue };
+            #[expect(clippy::float_cmp, reason = "the very same value need not be sent again")]
+            let known = it.said.is_some_and(|(said, at)| said == value && now.duration_since(at) < SAY_AGAIN);
+            if !known {
+                it.said = Some((value, now));
+                samples.push(Sample { series: it.name.number, value });
+            }
+        }
+        samples
+    }
+
+    /// All series and verdicts. Every value goes out again after it: the series' names are good for a new stream.
+    pub(crate) fn everything(&self) -> (Vec<SeriesName>, Vec<Observation>) {
+        let mut state = self.state();
+        state.series.iter_mut().for_each(|it| it.said = None);
+        self.measured.notify_one();
+        let series = state.series.iter().map(|it| it.name.clone()).collect();
+        (series, state.probes.iter().filter_map(|it| it.last.clone()).collect())
+    }
+
+    /// The latest verdict of a probe, if it has looked.
+    pub(crate) fn status(&self, target: &TargetName, probe: &ProbeName) -> Option<Status> {
+        let state = self.state();
+        let found = state.probes.iter().find(|it| it.target == *target && it.probe == *probe)?;
+        found.last.as_ref().map(|it| it.status)
+    }
+
+    /// Since when every probe of the target has been Up at every look, its files' probes aside; none when one is not.
+    pub(crate) fn well_since(&self, target: &TargetName) -> Option<Instant> {
+        let state = self.state();
+        let mut others = state.probes.iter().filter(|it| it.target == *target && it.kind != ProbeKind::File).peekable();
+        // Without any other probe nothing vouches for the target.
+        others.peek()?;
+        others.map(|it| it.up_since).try_fold(None, |latest, since| since.map(|it| latest.max(Some(it)))).flatten()
+    }
+}
+
+/// Whether two findings say the same, so that the second one is no news.
+fn alike(before: &Finding, after: &Finding) -> bool {
+    match (before, after) {
+        (Finding::Answered { .. }, Finding::Answered { .. }) | (Finding::NoAnswer { .. }, Finding::NoAnswer { .. }) => {
+            true
+        }
+        (
+            Finding::DirectoryUse { used_bytes: before, quota_bytes: quota },
+            Finding::DirectoryUse { used_bytes: after, .. },
+        ) => percent(*before, *quota) == percent(*after, *quota),
+        (Finding::LinesMatched { count: before, .. }, Finding::LinesMatched { count: after, .. }) => {
+            *before == 0 && *after == 0
+        }
+        (before, after) => before == after,
+    }
+}
+
+fn percent(used: u64, quota: u64) -> u64 {
+    used.saturating_mul(100).checked_div(quota).unwrap_or(0)
+}

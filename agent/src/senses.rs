@@ -1,0 +1,167 @@
+//! Everything that the agent sees of its host: probes and services, running as tasks of the current runtime.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prunella_model::host::TargetReport;
+use prunella_model::observation::{Instance, Observation, SeriesName, Status};
+use prunella_model::{ProbeName, TargetName};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::board::Board;
+use crate::config::AgentConfig;
+use crate::probes::{self, Orders};
+use crate::services::Services;
+use crate::snapshot::{SnapshotError, Snapshots};
+
+pub use crate::board::Sensed;
+
+/// Everything that is known at one moment, for a full report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Full {
+    /// Every series, numbered from 0. The numbers stay the same for as long as the agent runs.
+    pub series: Vec<SeriesName>,
+    /// The latest verdict of every probe that has one.
+    pub observations: Vec<Observation>,
+    /// Every target, the host itself first, with the known-good digests of its files.
+    pub targets: Vec<TargetReport>,
+}
+
+/// The running senses. Cheap to clone; they end with [`Senses::close`] or with the runtime.
+#[derive(Clone)]
+pub struct Senses {
+    config: Arc<AgentConfig>,
+    board: Arc<Board>,
+    services: Arc<Services>,
+    snapshots: Arc<Snapshots>,
+    orders: Arc<[ProbeOrders]>,
+    tasks: Arc<[JoinHandle<()>]>,
+}
+
+struct ProbeOrders {
+    target: TargetName,
+    probe: ProbeName,
+    orders: Arc<Orders>,
+}
+
+/// What a target's precondition may ask.
+#[derive(Clone)]
+pub struct Facts {
+    board: Arc<Board>,
+    services: Arc<Services>,
+}
+
+impl Facts {
+    /// The target's latest run, alive or ended; none when no run of it is known.
+    #[must_use]
+    pub fn instance(&self, target: &TargetName) -> Option<Instance> {
+        self.services.instance(target)
+    }
+
+    /// The latest verdict of a probe; none when it has not looked, or does not exist.
+    #[must_use]
+    pub fn status(&self, target: &TargetName, probe: &ProbeName) -> Option<Status> {
+        self.board.status(target, probe)
+    }
+}
+
+/// A burst of looks that is under way. Dropping it does not end the burst.
+#[must_use = "a burst goes on by itself, but its first good answer is lost"]
+pub struct Burst(mpsc::Receiver<(TargetName, ProbeName)>);
+
+impl Burst {
+    /// The first probe that found its target Up; none when the burst ended without.
+    pub async fn first_up(mut self) -> Option<(TargetName, ProbeName)> {
+        self.0.recv().await
+    }
+}
+
+impl Senses {
+    /// Adopts services that run already, starts those that shall start with the agent, and begins to look.
+    /// What is seen goes to `to`.
+    ///
+    /// Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] when the state directory cannot be used.
+    pub async fn start(config: Arc<AgentConfig>, to: mpsc::Sender<Sensed>) -> Result<Self, SnapshotError> {
+        let board = Board::new(to);
+        let snapshots = Arc::new(Snapshots::open(&config.state_dir.join("snapshots"))?);
+        let mut set = probes::Set::new(&config, &board, &snapshots);
+        let services = Arc::new(Services::new(&config, &board, &set.process_slots));
+        services.begin().await;
+        let mut tasks = vec![tokio::spawn(Arc::clone(&board).send_measurements())];
+        let mut orders = Vec::new();
+        for probe in set.take() {
+            let it = ProbeOrders { target: probe.target.clone(), probe: probe.name.clone(), orders: Arc::default() };
+            tasks.push(tokio::spawn(probes::watch(
+                probe,
+                Arc::clone(&board),
+                Arc::clone(&services),
+                Arc::clone(&it.orders),
+            )));
+            orders.push(it);
+        }
+        tasks.extend(probes::file::begin(&config, &board, &snapshots, |target, name| {
+            orders.iter().find(|it| it.target == *target && it.probe == *name).map(|it| Arc::clone(&it.orders))
+        }));
+        Ok(Self { config, board, services, snapshots, orders: orders.into(), tasks: tasks.into() })
+    }
+
+    /// Everything that is known now. The value of every series is sent again after it.
+    #[must_use]
+    pub fn full(&self) -> Full {
+        let (series, observations) = self.board.everything();
+        let targets = self.config.reports(|target, file| self.snapshots.known_good(target, file));
+        Full { series, observations, targets }
+    }
+
+    /// What preconditions may ask.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts { board: Arc::clone(&self.board), services: Arc::clone(&self.services) }
+    }
+
+    /// Makes all probes of `target` look now and say what they see; all probes when it is none.
+    pub fn probe_now(&self, target: Option<&TargetName>) {
+        for it in self.orders.iter().filter(|it| target.is_none_or(|target| it.target == *target)) {
+            it.orders.look_now();
+        }
+    }
+
+    /// Makes the named probes look every few milliseconds until they have found their target Up, for at most `lasting`.
+    pub fn burst(&self, named: &[(TargetName, ProbeName)], lasting: Duration) -> Burst {
+        let (up, first_up) = mpsc::channel(1);
+        for it in self
+            .orders
+            .iter()
+            .filter(|it| named.iter().any(|(target, probe)| it.target == *target && it.probe == *probe))
+        {
+            it.orders.burst(lasting, up.clone());
+        }
+        Burst(first_up)
+    }
+
+    /// The services, for carrying steps out.
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// The snapshots, for carrying steps out.
+    pub(crate) fn snapshots(&self) -> &Arc<Snapshots> {
+        &self.snapshots
+    }
+
+    /// The configuration that the senses were started with.
+    #[must_use]
+    pub fn config(&self) -> &Arc<AgentConfig> {
+        &self.config
+    }
+
+    /// Stops looking, and stops the services that shall stop with the agent. The others go on.
+    pub async fn close(&self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.services.end().await;
+    }
+}

@@ -1,0 +1,145 @@
+//! One run of a process, held by its pidfd: it cannot be mistaken for a later process with the same id.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prunella_model::observation::Instance;
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use crate::probes::process::Stat;
+
+/// How the agent stands to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bond {
+    /// The agent is its parent and made it the leader of its own process group.
+    Child,
+    /// An earlier agent was its parent, and made it the leader of its own process group.
+    Heir,
+    /// It detached itself, and its group is not known to hold only what belongs to it.
+    Stranger,
+}
+
+/// How a run ended, as far as it can be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub(super) code: Option<i32>,
+    pub(super) signal: Option<i32>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) instance: Instance,
+    pub(super) pid: Pid,
+    /// When it began; none when the agent did not see that.
+    pub(super) began: Option<Instant>,
+    /// Its start, in ticks since boot.
+    pub(super) ticks: u64,
+    bond: Bond,
+    pidfd: AsyncFd<OwnedFd>,
+    ended: watch::Sender<bool>,
+}
+
+/// Names a run: no two processes of one boot have both the same id and the same start.
+pub(super) fn instance(pid: u32, ticks: u64) -> Instance {
+    Instance(Arc::from(format!("pid:{pid}@{ticks}")))
+}
+
+impl Run {
+    /// Takes hold of the process `pid`. With `ticks` it must have started then.
+    pub(super) fn hold(pid: u32, ticks: Option<u64>, bond: Bond) -> io::Result<Self> {
+        let id = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        let pidfd = pidfd_open(id, PidfdFlags::NONBLOCK)?;
+        // Read after opening: the start of whatever process the descriptor now holds.
+        let stat = Stat::of(pid).ok_or(io::ErrorKind::NotFound)?;
+        let gone = stat.ended && bond != Bond::Child;
+        if gone || ticks.is_some_and(|it| it != stat.start) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        #[expect(deprecated, reason = "its successor is unsafe; an OwnedFd stays open, which is all it asks")]
+        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
+        Ok(Self {
+            instance: instance(pid, stat.start),
+            pid: id,
+            began: (bond == Bond::Child).then(Instant::now),
+            ticks: stat.start,
+            bond,
+            pidfd,
+            ended: watch::Sender::new(false),
+        })
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Waits until the process has ended; the kernel says so at once.
+    pub(super) async fn wait(&self) -> io::Result<()> {
+        self.pidfd.readable().await.map(|mut it| it.retain_ready())
+    }
+
+    /// Takes the ended process's status from the kernel, and ends what is left of its group.
+    pub(super) fn bury(&self) -> Ending {
+        match self.bond {
+            // The dead leader still holds its id, so this group can be no other's. What a service leaves behind would
+            // hold its ports against its next run.
+            Bond::Child | Bond::Heir => drop(kill_process_group(self.pid, Signal::KILL)),
+            Bond::Stranger => {}
+        }
+        self.reap()
+    }
+
+    /// Takes the ended process's status from the kernel; of a process that is not the agent's child there is none.
+    pub(super) fn reap(&self) -> Ending {
+        let status = match self.bond {
+            Bond::Child => {
+                waitid(WaitId::PidFd(self.pidfd.get_ref().as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+            }
+            Bond::Heir | Bond::Stranger => Ok(None),
+        };
+        let status = status.ok().flatten();
+        Ending {
+            code: status.as_ref().and_then(|it| it.exit_status()),
+            signal: status.as_ref().and_then(|it| it.terminating_signal()),
+        }
+    }
+
+    /// Tells whoever waits in [`Run::ends_within`]. Called once what follows from the end has been noted.
+    pub(super) fn tell_ended(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Whether the end comes, and has been noted, within `span`.
+    pub(super) async fn ends_within(&self, span: Duration) -> bool {
+        let mut ended = self.ended.subscribe();
+        timeout(span, ended.wait_for(|it| *it)).await.is_ok()
+    }
+
+    /// Sends a signal to the process alone. One that has ended is fine.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(&self.pidfd, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends a signal to all that belongs to the run, as far as that is known.
+    pub(super) fn signal_all(&self, signal: Signal) -> io::Result<()> {
+        match self.bond {
+            Bond::Child | Bond::Heir => match kill_process_group(self.pid, signal) {
+                Ok(()) => Ok(()),
+                Err(_) => self.signal(signal),
+            },
+            Bond::Stranger => self.signal(signal),
+        }
+    }
+}
