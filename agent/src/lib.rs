@@ -5,6 +5,7 @@ mod board;
 pub mod clock;
 pub mod config;
 pub mod enrol;
+pub mod ledger;
 pub mod pause;
 mod probes;
 pub mod senses;

@@ -242,12 +242,12 @@ fn header(bytes: &[u8]) -> Option<(u32, u64)> {
 /// Such a record is the last one, and part of it is missing: the file ends in it, or its end or a whole sector is
 /// still zero. A record whose every byte was written but whose hash is wrong was changed later.
 fn is_torn(rest: &[u8]) -> bool {
-    let followed = (1..rest.len().saturating_sub(OVERHEAD - 1))
+    let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let followed = (1..written.saturating_sub(OVERHEAD - 1))
         .any(|at| rest[at..].starts_with(&MAGIC) && Framed::parse(&rest[at..]).is_some());
     if followed {
         return false;
     }
-    let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     match header(rest) {
         Some((length, _)) => {
             let total = OVERHEAD + length as usize;
