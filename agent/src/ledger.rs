@@ -19,8 +19,8 @@ use prunella_model::command::Intent;
 use prunella_model::outcome::{Outcome, OutcomeReport};
 use prunella_model::step::TargetStep;
 use prunella_model::{CommandId, Generation, Timestamp};
-use prunella_seal::chain::{self, Break, Head, OVERHEAD, Records};
 use prunella_seal::Opened;
+use prunella_seal::chain::{self, Break, Head, OVERHEAD, Records};
 
 use book::Book;
 use disk::{Disk, FileDisk};
@@ -207,13 +207,14 @@ impl Ledger {
                 }
                 Err(broken @ (Break::Torn { .. } | Break::Damaged { .. })) => return Err(damaged(broken.to_string())),
             };
-            let entry = Entry::decode(record.body).map_err(|why| damaged(format!("record {}: {why}", record.sequence)))?;
-            book = Some(Book::replay(book, entry).map_err(|why| damaged(format!("record {}: {why}", record.sequence)))?);
+            let entry =
+                Entry::decode(record.body).map_err(|why| damaged(format!("record {}: {why}", record.sequence)))?;
+            book =
+                Some(Book::replay(book, entry).map_err(|why| damaged(format!("record {}: {why}", record.sequence)))?);
         }
         let (head, end) = (records.head(), records.at());
         let book = book.ok_or_else(|| damaged("its first record is missing".to_owned()))?;
-        let mut ledger =
-            Self { disk, path: path.to_owned(), start, head, end, book, torn, poisoned: None };
+        let mut ledger = Self { disk, path: path.to_owned(), start, head, end, book, torn, poisoned: None };
         if torn {
             tracing::warn!(target: "prunella::ledger", at = end, "cut the record that a crash left incomplete");
             ledger.rewrite(CAPACITY)?;
@@ -233,8 +234,7 @@ impl Ledger {
         if bytes.len() > INTENT_MAX {
             return Err(LedgerError::TooLong { what: "intent", bytes: bytes.len(), limit: INTENT_MAX });
         }
-        let entry =
-            Entry::Intent { command, generation: opened.delivery.generation, at: now, intent: bytes.clone() };
+        let entry = Entry::Intent { command, generation: opened.delivery.generation, at: now, intent: bytes.clone() };
         self.append(entry, Sync::Now, ROOM_FOR_INTENTS)
     }
 

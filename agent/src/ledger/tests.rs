@@ -312,11 +312,8 @@ fn any_error_of_the_disk_poisons_the_ledger_for_good() {
         let left = Arc::new(AtomicI64::new(failing));
         let disk = Box::new(Flaky { inner: FileDisk::new(&place.path()).unwrap(), left: left.clone() });
         let mut ledger = Ledger::create(disk, &place.path(), Head::genesis(LOG)).unwrap();
-        let results = [
-            ledger.intend(&opened(1), NOW),
-            ledger.executing(id(1), 0),
-            ledger.finished(&report(1, Outcome::Done)),
-        ];
+        let results =
+            [ledger.intend(&opened(1), NOW), ledger.executing(id(1), 0), ledger.finished(&report(1, Outcome::Done))];
         assert!(results.iter().any(Result::is_err), "operation {failing}");
         assert!(ledger.poisoned().is_some_and(|why| why.contains("no space")), "operation {failing}");
         // The disk works again, but what it holds is not known.
