@@ -5,8 +5,10 @@
 
 pub mod bench;
 pub mod chain;
+pub mod children;
 pub mod demo;
 pub mod doctor;
+pub mod fleet;
 pub mod processes;
 pub mod up;
 

@@ -13,7 +13,8 @@ Example:
 The slim binary prunella-server does the same.";
 
 const AGENT_EXAMPLE: &str = "\
-Example:
+Examples:
+  prunella agent --config /etc/prunella/agent.toml --join TOKEN    the first time
   prunella agent --config /etc/prunella/agent.toml
 
 The slim binary prunella-agent does the same.";
@@ -37,6 +38,9 @@ pub struct AgentArgs {
     /// The agent's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// The join token, for a host that is not yet a member of the fleet.
+    #[arg(long, value_name = "TOKEN", env = "PRUNELLA_JOIN", hide_env_values = true)]
+    join: Option<String>,
     /// End when this process ends: the demonstration must leave nothing behind, however it ends.
     #[arg(long, value_name = "PID", hide = true)]
     with_parent: Option<i32>,
@@ -49,7 +53,8 @@ impl ServerArgs {
     /// Whatever kept the server from starting or ended it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         tie_to_parent(self.with_parent)?;
-        anyhow::bail!("the server is not built yet: {}", self.config.display())
+        prunella_server::run(prunella_server::ServeArgs { config: self.config })?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

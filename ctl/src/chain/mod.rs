@@ -3,6 +3,7 @@
 //! Each service is one process with one thread. It says that it runs before it does anything else, because how soon
 //! that happens after its predecessor's death is what the benchmarks measure.
 
+mod birth;
 mod http;
 mod service;
 mod store;
@@ -10,7 +11,6 @@ mod trouble;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, ValueEnum};
 use rustix::time::{ClockId, clock_gettime};
 
+pub use birth::{Birth, Run};
 pub use http::{Answer, ask};
 
 /// The exit code of `api` when its configuration is corrupted (`EX_CONFIG` of sysexits.h).
@@ -70,9 +71,9 @@ pub struct ChainArgs {
     /// Where logs and cached files go.
     #[arg(long)]
     cache: Option<PathBuf>,
-    /// A Unix datagram socket that is told when the service started: nanoseconds of the monotonic clock.
+    /// A file to which the service adds a line when it starts; see [`Birth`].
     #[arg(long)]
-    announce: Option<PathBuf>,
+    births: Option<PathBuf>,
 }
 
 #[derive(Debug, Parser)]
@@ -89,9 +90,8 @@ impl ChainArgs {
     /// When it cannot start.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let started = monotonic();
-        if let Some(path) = &self.announce {
-            // A benchmark that has gone away does not concern the service.
-            let _ = UnixDatagram::unbound().and_then(|it| it.send_to(started.as_nanos().to_string().as_bytes(), path));
+        if let Some(path) = &self.births {
+            Birth::here(started)?.record(path).with_context(|| format!("writing {}", path.display()))?;
         }
         println!("{} started pid={} monotonic_ns={}", self.role.as_str(), std::process::id(), started.as_nanos());
         std::io::stdout().flush()?;

@@ -1,0 +1,193 @@
+//! A fleet of real processes on this machine: one server, some agents, each its own process, joined with real tokens.
+//!
+//! Stands under `demo`, `up`, the benchmarks and the tests. Nothing that it starts outlives it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use prunella_identity::{client_config, explain_tls};
+use prunella_model::{FleetName, HostId};
+use prunella_proto::control::v1 as pb;
+use prunella_proto::control::v1::admin_service_client::AdminServiceClient;
+use prunella_proto::dial::{DialOptions, dial};
+use prunella_server::fleet_dir::{FleetDir, Options};
+use prunella_server::Addresses;
+use tonic::transport::Channel;
+
+use crate::children::{Child, end_all};
+
+/// How long a server may take until it listens. A debug build on a busy machine needs two seconds.
+const LISTEN_TIME: Duration = Duration::from_secs(30);
+
+/// How often a starting server is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A server and its agents.
+#[derive(Debug)]
+pub struct Fleet {
+    dir: FleetDir,
+    server: Child,
+    agents: Vec<Child>,
+    addresses: Addresses,
+    control: Channel,
+}
+
+/// The fleet directory at `path`; makes it when there is none.
+///
+/// # Errors
+/// When it cannot be made or opened.
+pub fn directory(path: &Path, name: &str, options: &Options) -> anyhow::Result<FleetDir> {
+    if path.join("server.toml").exists() {
+        return Ok(FleetDir::open(path)?);
+    }
+    Ok(FleetDir::create(path, &FleetName::new(name)?, options)?)
+}
+
+impl Fleet {
+    /// Starts the server of a fleet directory and connects to it as its admin.
+    ///
+    /// # Errors
+    /// When it does not start; the error holds the end of its log.
+    pub async fn start(dir: FleetDir) -> anyhow::Result<Self> {
+        let mut server = start_server(&dir)?;
+        let addresses = wait_until_listening(&dir, &mut server).await?;
+        let control = connect(&dir, &addresses).await.with_context(|| server.last_words())?;
+        Ok(Self { dir, server, agents: Vec::new(), addresses, control })
+    }
+
+    /// Starts the agent of `host` with its `agent.toml` at `config`, and joins it when it is not yet a member.
+    ///
+    /// `state_dir` is where that file says that the agent's state is.
+    ///
+    /// # Errors
+    /// When it cannot be started, or the server makes no join token.
+    pub async fn add_agent(&mut self, host: &HostId, config: &Path, state_dir: &Path) -> anyhow::Result<()> {
+        let token = if state_dir.join("enrolment.json").exists() { None } else { Some(self.join_token(host).await?) };
+        // In the environment, because everybody may read the arguments of a process.
+        let envs: Vec<(&str, &str)> = token.iter().map(|it| ("PRUNELLA_JOIN", it.as_str())).collect();
+        let log = self.log(host.as_str());
+        let args = ["agent".into(), "--config".into(), config.as_os_str().to_owned()];
+        self.agents.push(Child::start(&format!("the agent of {host}"), &args, &envs, &log)?);
+        Ok(())
+    }
+
+    async fn join_token(&self, host: &HostId) -> anyhow::Result<String> {
+        let request = pb::CreateJoinTokenRequest { lifetime: None, host: host.to_string() };
+        let answer = AdminServiceClient::new(self.control()).create_join_token(request).await;
+        Ok(answer.with_context(|| format!("making a join token for {host}"))?.into_inner().token)
+    }
+
+    /// A connection to the control services as the admin.
+    #[must_use]
+    pub fn control(&self) -> Channel {
+        self.control.clone()
+    }
+
+    /// The fleet directory.
+    #[must_use]
+    pub fn dir(&self) -> &FleetDir {
+        &self.dir
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The server's process.
+    pub fn server(&mut self) -> &mut Child {
+        &mut self.server
+    }
+
+    /// The agents' processes, in the order in which they were added.
+    pub fn agents(&mut self) -> &mut [Child] {
+        &mut self.agents
+    }
+
+    /// The log of the server (`server`) or of a host's agent.
+    #[must_use]
+    pub fn log(&self, of: &str) -> PathBuf {
+        log_file(&self.dir, of)
+    }
+
+    /// Kills the server as a crash would and starts it again on the same directory.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub async fn crash_server(&mut self) -> anyhow::Result<()> {
+        self.server.kill()?;
+        self.server = start_server(&self.dir)?;
+        self.addresses = wait_until_listening(&self.dir, &mut self.server).await?;
+        self.control = connect(&self.dir, &self.addresses).await.with_context(|| self.server.last_words())?;
+        Ok(())
+    }
+
+    /// An error when one of the processes has ended.
+    ///
+    /// # Errors
+    /// Which one, and what it said last.
+    pub fn must_run(&mut self) -> anyhow::Result<()> {
+        self.server.must_run()?;
+        self.agents.iter_mut().try_for_each(Child::must_run)
+    }
+
+    /// Ends everything in good order: agents first, which stop what they supervise.
+    pub fn end(&mut self) {
+        end_all(&mut self.agents);
+        self.agents.clear();
+        end_all(std::slice::from_mut(&mut self.server));
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn log_file(dir: &FleetDir, of: &str) -> PathBuf {
+    dir.path().join(format!("{of}.log"))
+}
+
+fn start_server(dir: &FleetDir) -> anyhow::Result<Child> {
+    // One from an earlier run names ports that nobody listens on any more.
+    match fs::remove_file(dir.addresses_file()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("removing {}", dir.addresses_file().display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let args = ["server".into(), "--config".into(), dir.config_file().into_os_string()];
+    Child::start("the server", &args, &[], &log_file(dir, "server"))
+}
+
+async fn wait_until_listening(dir: &FleetDir, server: &mut Child) -> anyhow::Result<Addresses> {
+    let deadline = Instant::now() + LISTEN_TIME;
+    loop {
+        // The file appears whole, once the ports are open.
+        if let Ok(text) = fs::read(dir.addresses_file()) {
+            return serde_json::from_slice(&text)
+                .with_context(|| format!("reading {}", dir.addresses_file().display()));
+        }
+        server.must_run()?;
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "the server does not listen after {LISTEN_TIME:?}; {}",
+            server.last_words()
+        );
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn connect(dir: &FleetDir, addresses: &Addresses) -> anyhow::Result<Channel> {
+    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
+    let config = dir.config();
+    let (ca, chain, key) =
+        (read(&config.tls.authority)?, read(&dir.admin_certificate())?, read(&dir.admin_key())?);
+    let tls = client_config(&config.fleet, &ca, &chain, &key)?;
+    let options = DialOptions { explain: explain_tls, ..DialOptions::default() };
+    Ok(dial(&addresses.control.to_string(), tls, &options).await?)
+}
