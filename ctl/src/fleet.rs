@@ -12,8 +12,8 @@ use prunella_model::{FleetName, HostId};
 use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::admin_service_client::AdminServiceClient;
 use prunella_proto::dial::{DialOptions, dial};
-use prunella_server::fleet_dir::{FleetDir, Options};
 use prunella_server::Addresses;
+use prunella_server::fleet_dir::{FleetDir, Options};
 use tonic::transport::Channel;
 
 use crate::children::{Child, end_all};
@@ -185,8 +185,7 @@ async fn wait_until_listening(dir: &FleetDir, server: &mut Child) -> anyhow::Res
 async fn connect(dir: &FleetDir, addresses: &Addresses) -> anyhow::Result<Channel> {
     let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
     let config = dir.config();
-    let (ca, chain, key) =
-        (read(&config.tls.authority)?, read(&dir.admin_certificate())?, read(&dir.admin_key())?);
+    let (ca, chain, key) = (read(&config.tls.authority)?, read(&dir.admin_certificate())?, read(&dir.admin_key())?);
     let tls = client_config(&config.fleet, &ca, &chain, &key)?;
     let options = DialOptions { explain: explain_tls, ..DialOptions::default() };
     Ok(dial(&addresses.control.to_string(), tls, &options).await?)

@@ -30,10 +30,19 @@ impl Report {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header([
-            "fault", "target", "detected", "cause found", "repair", "repaired", "verified", "left alone", "as it should",
+            "fault",
+            "target",
+            "detected",
+            "cause found",
+            "repair",
+            "repaired",
+            "verified",
+            "left alone",
+            "as it should",
         ]);
         for it in &self.faults {
-            let attempts = it.attempts.filter(|count| *count > 1).map_or(String::new(), |it| format!(" (attempt {it})"));
+            let attempts =
+                it.attempts.filter(|count| *count > 1).map_or(String::new(), |it| format!(" (attempt {it})"));
             table.add_row([
                 Cell::new(it.scenario),
                 Cell::new(&it.target),

@@ -58,8 +58,7 @@ pub struct Truth {
 
 impl Scenario {
     /// All, in the order in which they are shown.
-    pub const ALL: [Self; 6] =
-        [Self::Killed, Self::Hung, Self::Config, Self::Directory, Self::Leak, Self::Upstream];
+    pub const ALL: [Self; 6] = [Self::Killed, Self::Hung, Self::Config, Self::Directory, Self::Leak, Self::Upstream];
 
     /// Its name on the command line and in output.
     #[must_use]
@@ -83,7 +82,9 @@ impl Scenario {
             Self::Config => "the configuration of api is overwritten with garbage, and api is killed",
             Self::Directory => "the cache directory of api is filled beyond its quota",
             Self::Leak => "web begins to leak memory",
-            Self::Upstream => "db is killed and needs 4 s to recover; web and api fail meanwhile through no fault of theirs",
+            Self::Upstream => {
+                "db is killed and needs 4 s to recover; web and api fail meanwhile through no fault of theirs"
+            }
         }
     }
 
@@ -105,13 +106,9 @@ impl Scenario {
             Self::Config => {
                 Truth { cause: "config_corrupted", category: "GOVERNANCE_DRIFT", repair: "repair_config", ..api }
             }
-            Self::Directory => Truth {
-                cause: "directory_full",
-                category: threat,
-                repair: "clean_directory",
-                restarts: false,
-                ..api
-            },
+            Self::Directory => {
+                Truth { cause: "directory_full", category: threat, repair: "clean_directory", restarts: false, ..api }
+            }
             Self::Leak => Truth { target: Role::Web, cause: "memory_leak", category: threat, ..api },
             Self::Upstream => Truth { target: Role::Db, victims: &[Role::Api, Role::Web], ..api },
         }
@@ -130,13 +127,15 @@ impl Scenario {
             Self::Hung => signal(run, Signal::STOP),
             Self::Config => {
                 // Not even text, as a disk that went bad would leave it.
-                std::fs::write(site.api_config(), [0xFF, 0x00, 0xA5, b'\n'].repeat(64)).context("corrupting the config")?;
+                std::fs::write(site.api_config(), [0xFF, 0x00, 0xA5, b'\n'].repeat(64))
+                    .context("corrupting the config")?;
                 signal(run, Signal::KILL)
             }
             Self::Directory => request(witness, target, &format!("/fill?mib={QUOTA_MIB}")).await,
             Self::Leak => request(witness, target, &format!("/leak?mib={LEAK_MIB}")).await,
             Self::Upstream => {
-                std::fs::write(site.recovery_marker(), RECOVERY_MS.to_string()).context("writing the recovery marker")?;
+                std::fs::write(site.recovery_marker(), RECOVERY_MS.to_string())
+                    .context("writing the recovery marker")?;
                 signal(run, Signal::KILL)
             }
         }

@@ -186,7 +186,8 @@ impl Stage {
                 None => missing.push(format!("the server does not know {name} yet")),
                 Some(target) => {
                     let down = target.probes.iter().filter(|it| it.status != "up");
-                    missing.extend(down.map(|it| format!("{name}: probe {} is {} ({})", it.probe, it.status, it.finding)));
+                    missing
+                        .extend(down.map(|it| format!("{name}: probe {} is {} ({})", it.probe, it.status, it.finding)));
                     if target.probes.is_empty() {
                         missing.push(format!("{name}: nothing was probed yet"));
                     }
