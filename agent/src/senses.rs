@@ -165,3 +165,6 @@ impl Senses {
         self.services.end().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,11 @@
 //! From what is written to what is meant: defaults, and everything that types alone cannot check.
 
-use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSetBuilder};
 use prunella_model::host::{Dependency, Permit};
-use prunella_model::observation::ProbeKind;
 use prunella_model::step::StepKind;
 use prunella_model::time::format_span;
 use prunella_model::{HostId, PartName, ProbeName, TargetName};
@@ -14,12 +13,12 @@ use prunella_settings::{Located, Source, Spanned};
 
 use super::file::{self, ManagerKind, Span};
 use super::{
-    AgentConfig, CommandConfig, DirectoryConfig, FileConfig, HostLimits, HostPort, HttpSubject, ManagerConfig,
-    ProbeConfig, Subject, TargetConfig,
+    AgentConfig, CommandConfig, DirectoryConfig, FileConfig, HostLimits, ManagerConfig, ProbeConfig, Subject,
+    TargetConfig,
 };
 
 /// How often a probe looks when nothing else is said: a second is cheap and finds a hung service soon.
-const INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest interval: below it the probes themselves would be the load.
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// The longest interval: a day without a look is no watch.
@@ -29,7 +28,7 @@ const DIRECTORY_INTERVAL: Duration = Duration::from_secs(10);
 /// How often a file's digest is taken besides its change events, which can be lost.
 const FILE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a probe waits when nothing else is said.
-const TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 /// How long everything must be well for a file's content to count as known-good.
 const KNOWN_GOOD_AFTER: Duration = Duration::from_secs(60);
 /// How old a file must be to be removed when nothing else is said.
@@ -50,7 +49,7 @@ pub(super) struct Checker<'t> {
     pub(super) kernel_name: &'t str,
 }
 
-type Checked<T> = Result<T, Located>;
+pub(super) type Checked<T> = Result<T, Located>;
 
 impl Checker<'_> {
     pub(super) fn config(&self, file: file::File) -> Checked<AgentConfig> {
@@ -202,7 +201,7 @@ impl Checker<'_> {
         }
     }
 
-    fn command(&self, table: &file::Target, span: std::ops::Range<usize>) -> Checked<CommandConfig> {
+    fn command(&self, table: &file::Target, span: Range<usize>) -> Checked<CommandConfig> {
         let start = table.start.as_ref().ok_or_else(|| {
             self.source.at(
                 span,
@@ -236,96 +235,6 @@ impl Checker<'_> {
             return Err(self.source.at(words.span(), "a word must not hold a zero byte"));
         }
         Ok(argv)
-    }
-
-    fn add_probe(
-        &self,
-        probes: &mut Vec<ProbeConfig>,
-        probe: Spanned<file::Probe>,
-        manager: &ManagerConfig,
-    ) -> Checked<()> {
-        let probe = probe.into_inner();
-        let subject = self.subject(&probe, manager)?;
-        let kind = *probe.kind.get_ref();
-        let (name, span) = match probe.name {
-            Some(name) => (name.get_ref().clone(), name.span()),
-            None => (self.probe_name(kind.as_str(), probe.kind.span())?, probe.kind.span()),
-        };
-        let interval = self.interval(probe.interval, INTERVAL)?;
-        let timeout = self.interval(probe.timeout, TIMEOUT)?;
-        self.insert(probes, name, interval, timeout, subject, span)
-    }
-
-    fn subject(&self, probe: &file::Probe, manager: &ManagerConfig) -> Checked<Subject> {
-        let kind = *probe.kind.get_ref();
-        let keys = [
-            ("url", probe.url.as_ref().map(Spanned::span), kind == ProbeKind::Http),
-            ("expect_status", probe.expect_status.as_ref().map(Spanned::span), kind == ProbeKind::Http),
-            ("address", probe.address.as_ref().map(Spanned::span), kind == ProbeKind::Tcp),
-            ("path", probe.path.as_ref().map(Spanned::span), kind == ProbeKind::Log),
-            ("pattern", probe.pattern.as_ref().map(Spanned::span), kind == ProbeKind::Log),
-        ];
-        for (key, span, fits) in keys {
-            if let (Some(span), false) = (span, fits) {
-                return Err(self.source.at(span, format!("a {} probe has no {key}", kind.as_str())));
-            }
-        }
-        let wrong = |what: &str| Err(self.source.at(probe.kind.span(), what));
-        let missing = |key: &str, example: &str| {
-            self.source.at(probe.kind.span(), format!("a {} probe needs {key}, for example {example:?}", kind.as_str()))
-        };
-        match kind {
-            ProbeKind::Process => match manager {
-                ManagerConfig::Command(_) => Ok(Subject::Process),
-                ManagerConfig::None | ManagerConfig::Systemd { .. } => {
-                    wrong("a process probe needs manager = \"command\"; with systemd use kind = \"unit\"")
-                }
-            },
-            ProbeKind::Unit => match manager {
-                ManagerConfig::Systemd { .. } => Ok(Subject::Unit),
-                ManagerConfig::None | ManagerConfig::Command(_) => wrong("a unit probe needs manager = \"systemd\""),
-            },
-            ProbeKind::Http => {
-                let url = probe.url.as_ref().ok_or_else(|| missing("url", "http://127.0.0.1:8080/health"))?;
-                let expect_status = probe.expect_status.as_ref().map(|it| it.get_ref().clone()).unwrap_or_default();
-                self.http(url, expect_status).map(Subject::Http)
-            }
-            ProbeKind::Tcp => {
-                let address = probe.address.as_ref().ok_or_else(|| missing("address", "127.0.0.1:5432"))?;
-                self.host_port(address.get_ref(), address.span()).map(|address| Subject::Tcp { address })
-            }
-            ProbeKind::Log => {
-                let path = probe.path.as_ref().ok_or_else(|| missing("path", "/var/log/app.log"))?;
-                let pattern = probe.pattern.as_ref().ok_or_else(|| missing("pattern", "ERROR"))?;
-                if pattern.get_ref().is_empty() {
-                    return Err(self.source.at(pattern.span(), "an empty pattern matches every line"));
-                }
-                Ok(Subject::Log { path: self.path(path.get_ref()), pattern: pattern.get_ref().clone() })
-            }
-            ProbeKind::Directory => wrong("a directory is probed by itself: write [[target.directory]]"),
-            ProbeKind::File => wrong("a file is probed by itself: write [[target.file]]"),
-            ProbeKind::Host => wrong("the host is probed by itself; its interval is set in [host]"),
-        }
-    }
-
-    fn http(&self, url: &Spanned<String>, expect_status: Vec<u16>) -> Checked<HttpSubject> {
-        let rest = url.get_ref().strip_prefix("http://").ok_or_else(|| {
-            self.source.at(url.span(), "only http:// addresses can be probed, for example http://127.0.0.1:8080/health")
-        })?;
-        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let plain = path.bytes().all(|it| it.is_ascii_graphic());
-        if authority.is_empty() || authority.contains('@') || !plain {
-            return Err(self
-                .source
-                .at(url.span(), "write the address as http://HOST:PORT/PATH, without spaces or a user"));
-        }
-        let with_port = if authority.rsplit(']').next().is_some_and(|it| it.contains(':')) {
-            authority.to_owned()
-        } else {
-            format!("{authority}:80")
-        };
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(HttpSubject { address: self.host_port(&with_port, url.span())?, path, expect_status })
     }
 
     fn directory(&self, probes: &mut Vec<ProbeConfig>, part: file::Directory) -> Checked<DirectoryConfig> {
@@ -375,14 +284,14 @@ impl Checker<'_> {
         self.insert(probes, name, interval, TIMEOUT, subject(part.get_ref().clone()), part.span())
     }
 
-    fn insert(
+    pub(super) fn insert(
         &self,
         probes: &mut Vec<ProbeConfig>,
         name: ProbeName,
         interval: Duration,
         timeout: Duration,
         subject: Subject,
-        span: std::ops::Range<usize>,
+        span: Range<usize>,
     ) -> Checked<()> {
         if probes.iter().any(|it| it.name == name) {
             let what =
@@ -412,24 +321,7 @@ impl Checker<'_> {
         listed.into_iter().map(|it| self.host_port(it.get_ref(), it.span()).map(|_| it.into_inner())).collect()
     }
 
-    fn host_port(&self, text: &str, span: std::ops::Range<usize>) -> Checked<HostPort> {
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(HostPort::Address(address));
-        }
-        let good = text.rsplit_once(':').is_some_and(|(host, port)| {
-            let host_fits = host.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'.' | b'_'));
-            !host.is_empty() && host_fits && port.parse::<u16>().is_ok_and(|it| it != 0)
-        });
-        if good {
-            Ok(HostPort::Name(text.to_owned()))
-        } else {
-            Err(self
-                .source
-                .at(span, format!("{text:?} is not an address; write HOST:PORT, for example 127.0.0.1:8080")))
-        }
-    }
-
-    fn interval(&self, span: Option<Spanned<Span>>, default: Duration) -> Checked<Duration> {
+    pub(super) fn interval(&self, span: Option<Spanned<Span>>, default: Duration) -> Checked<Duration> {
         let Some(span) = span else { return Ok(default) };
         let found = span.get_ref().0;
         if (INTERVAL_MIN..=INTERVAL_MAX).contains(&found) {
@@ -439,11 +331,11 @@ impl Checker<'_> {
         Err(self.source.at(span.span(), format!("{} is out of range; use {low} to {high}", format_span(found))))
     }
 
-    fn probe_name(&self, text: &str, span: std::ops::Range<usize>) -> Checked<ProbeName> {
+    pub(super) fn probe_name(&self, text: &str, span: Range<usize>) -> Checked<ProbeName> {
         ProbeName::new(text).map_err(|bad| self.source.at(span, bad))
     }
 
-    fn path(&self, text: &str) -> PathBuf {
+    pub(super) fn path(&self, text: &str) -> PathBuf {
         match text {
             "." if self.dir.as_os_str().is_empty() => PathBuf::from("."),
             "." => self.dir.to_owned(),

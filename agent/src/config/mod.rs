@@ -3,6 +3,7 @@
 //! The file is read strictly and checked whole before anything starts; every error names line and column.
 
 mod check;
+mod check_probes;
 mod file;
 mod size;
 
