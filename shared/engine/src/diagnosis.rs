@@ -37,6 +37,9 @@ pub(crate) enum Insight {
     Upstream(Key, Diagnosis),
     /// These must be looked at first.
     Wait(Vec<Key>),
+    /// What it depends on was broken when the symptom began and is well again since then: it is given this long to
+    /// recover.
+    Settling(Duration),
 }
 
 /// A diagnosis in the making.
@@ -252,6 +255,9 @@ impl Engine {
         if !upstream.unknown.is_empty() {
             return Some(Insight::Wait(upstream.unknown));
         }
+        if let Some(left) = self.settling(&upstream.well, onset) {
+            return Some(Insight::Settling(left));
+        }
         for well in &upstream.well {
             let name = self.reference(*well);
             draft.reject(Cause::Upstream, format!("{name} is well, on evidence newer than the symptom"));
@@ -272,6 +278,18 @@ impl Engine {
             draft.reject(Cause::Killed, "its process lives");
         }
         None
+    }
+
+    /// How long after its cause is gone a target may take to recover.
+    pub(crate) fn grace(&self) -> Duration {
+        self.policy.verification.deadline / 2
+    }
+
+    /// How much of the grace is left because something that is needed was broken at or after `onset`.
+    fn settling(&self, well: &[Key], onset: Timestamp) -> Option<Duration> {
+        let recovered = well.iter().filter_map(|key| self.target_at(*key).well_since).filter(|since| *since >= onset).max();
+        let left = self.grace().saturating_sub(self.now.since(recovered?));
+        (!left.is_zero()).then_some(left)
     }
 
     fn broken_evidence(&self, key: Key) -> Vec<Evidence> {

@@ -62,6 +62,8 @@ pub(crate) struct Host {
     pub(crate) enrolment: u64,
     /// How it stands.
     pub(crate) link: Link,
+    /// Whether it has a stream to the server, however silent.
+    pub(crate) stream: bool,
     /// Whether it has reported fully to this engine.
     pub(crate) reported: bool,
     /// Its latest report, without observations, series and outcomes; null before the first.
@@ -97,6 +99,7 @@ impl Host {
             id,
             enrolment,
             link: Link::Away,
+            stream: false,
             reported: false,
             report: None,
             first_seen: now,

@@ -38,6 +38,7 @@ impl Engine {
         it.clock.reset();
         it.last_frame = None;
         it.link = Link::Online;
+        it.stream = true;
         let first = !std::mem::replace(&mut it.reported, true);
         self.heard(index);
         if first {
@@ -60,7 +61,7 @@ impl Engine {
     /// An agent said everything again.
     pub(crate) fn reported(&mut self, host: &HostId, report: HostReport) {
         let Some(index) = self.names.get(host).copied() else { return };
-        if !self.hosts[at(index)].online() {
+        if !self.hosts[at(index)].stream {
             return;
         }
         self.heard(index);
@@ -71,7 +72,7 @@ impl Engine {
     pub(crate) fn disconnected(&mut self, host: &HostId, orderly: bool) {
         let Some(index) = self.names.get(host).copied() else { return };
         let it = &mut self.hosts[at(index)];
-        if !it.online() {
+        if !std::mem::take(&mut it.stream) {
             return;
         }
         it.link = if orderly { Link::Left } else { Link::Away };
@@ -89,18 +90,27 @@ impl Engine {
 
     /// An agent lives.
     pub(crate) fn heartbeat(&mut self, host: &HostId) {
-        if let Some(index) = self.names.get(host).copied()
-            && self.hosts[at(index)].online()
-        {
+        if let Some(index) = self.names.get(host).copied().filter(|index| self.hosts[at(*index)].stream) {
             self.heard(index);
         }
     }
 
     /// Something was heard of a host. Its timer is only moved when it fires.
     fn heard(&mut self, index: u32) {
-        self.hosts[at(index)].last_seen = self.now;
+        let it = &mut self.hosts[at(index)];
+        it.last_seen = self.now;
         let due = self.now.after(self.policy.heartbeat);
         self.timers.ensure(Timer::Silence(index), due, self.now);
+        if it.link == Link::Silent {
+            // Its stream had only been quiet.
+            it.link = Link::Online;
+            let line = format!("{} is heard again", it.id);
+            let key = Key { host: index, target: it.ensure(&prunella_model::TargetName::host()) };
+            self.announce_host(EventKind::HostConnected, index, line);
+            self.out.probes.insert((index, None));
+            self.review(key);
+            self.wake_host(index);
+        }
     }
 
     /// A host may have been silent for too long.
@@ -225,7 +235,7 @@ impl Engine {
     /// An agent saw something.
     pub(crate) fn frame(&mut self, host: &HostId, frame: &Frame) {
         let Some(index) = self.names.get(host).copied() else { return };
-        if !self.hosts[at(index)].online() {
+        if !self.hosts[at(index)].stream {
             return;
         }
         self.heard(index);

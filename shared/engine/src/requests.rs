@@ -10,14 +10,11 @@ use crate::Engine;
 use crate::brakes::{self, Ask};
 use crate::diagnosis::{Insight, Presence};
 use crate::event::{Decision, Reply, Request};
-use crate::incident::Forced;
+use crate::incident::{Forced, REPORTED};
 use crate::key::{Key, at};
 use crate::knowledge::fingerprint;
 use crate::repairs;
 use crate::timers::Timer;
-
-/// The name that faults carry which a person filed.
-const REPORTED: &str = "reported";
 
 /// The name that faults carry on which a person wants a repair though no rule sees one.
 const REQUESTED: &str = "requested";
@@ -276,6 +273,9 @@ impl Engine {
             Insight::Upstream(culprit, _) => {
                 let culprit = self.reference(culprit);
                 return refused("UPSTREAM", format!("the cause lies in {culprit}: repair that one"));
+            }
+            Insight::Settling(_) => {
+                return refused("SETTLING", "what it depends on has just recovered: it is given time to follow");
             }
             Insight::Wait(keys) => {
                 let names: Vec<String> = keys.iter().map(|key| self.reference(*key).to_string()).collect();

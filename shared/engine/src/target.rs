@@ -218,6 +218,8 @@ pub(crate) struct Target {
     pub(crate) watchers: BTreeSet<IncidentId>,
     /// What its host's last review found, to see when dependents must be judged again.
     pub(crate) ailing: bool,
+    /// When it was last seen to be well again after ailing, by the server's clock.
+    pub(crate) well_since: Option<Timestamp>,
 }
 
 impl Target {
@@ -237,6 +239,7 @@ impl Target {
             muted: BTreeSet::new(),
             watchers: BTreeSet::new(),
             ailing: false,
+            well_since: None,
         }
     }
 

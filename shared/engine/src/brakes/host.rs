@@ -50,7 +50,8 @@ impl Brake for PerHour {
         }
         let oldest = recent().last().map_or(ask.now(), |(when, _)| *when);
         let why = format!(
-            "{used} repairs of {} in the last hour, {own} of them of this target; {limit} are allowed",
+            "{used} repairs of {} in the last hour, {own} of them of this target; {limit} are allowed, {kept} of them \
+             kept for other targets",
             host.id
         );
         Stop::until(oldest.after(HOUR), why)

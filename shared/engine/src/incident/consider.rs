@@ -8,6 +8,7 @@ use prunella_model::event::EventKind;
 use prunella_model::incident::{Closing, Diagnosis, Hold, IncidentState, Release, Stage, Verdict};
 use prunella_model::policy::Profile;
 
+use super::REPORTED;
 use super::verify::{TICK_LEAST, TICK_MOST};
 use crate::Engine;
 use crate::brakes::{self, Ask, Reach};
@@ -140,8 +141,24 @@ impl Engine {
             return;
         }
         match self.diagnose(case, present) {
-            Insight::Upstream(culprit, diagnosis) => self.blame(id, culprit, diagnosis),
+            Insight::Upstream(culprit, diagnosis) => {
+                if matches!(state, IncidentState::Upstream { .. }) && self.is_victim(culprit) {
+                    // What it blamed is well again, and what stands between has not recovered yet.
+                    self.look_again(id, LOOK_AGAIN);
+                    return;
+                }
+                self.blame(id, culprit, diagnosis);
+            }
             Insight::Wait(keys) => self.wait_for(id, &keys),
+            Insight::Settling(left) => {
+                self.probe(key);
+                self.look_again(id, left.min(self.tick(key)));
+                if !matches!(state, IncidentState::Upstream { .. }) {
+                    self.unqueue(id);
+                    self.hold(id, Vec::new());
+                    self.enter_state(id, IncidentState::Diagnosing);
+                }
+            }
             Insight::Here(cause, diagnosis) => {
                 if matches!(state, IncidentState::Upstream { .. }) && !self.upstream_grace_over(id) {
                     return;
@@ -160,8 +177,29 @@ impl Engine {
                     );
                     return;
                 }
+                if !forced && present.iter().all(|(rule, _)| rule == REPORTED) && !self.ailing(key) {
+                    let why = "a person reported it, and its own probes are well: ask for a repair if one is to be made";
+                    self.escalate(id, why.to_owned());
+                    return;
+                }
                 self.seek_repair(id, cause, &diagnosis);
             }
+        }
+    }
+
+    /// Whether a target's own incident blames another one.
+    fn is_victim(&self, key: Key) -> bool {
+        let case = self.target_at(key).incident.and_then(|id| self.cases.get(&id));
+        case.is_some_and(|case| matches!(case.it.state, IncidentState::Upstream { .. }))
+    }
+
+    /// Says in the incident of a cause whom it affects.
+    fn note_victim(&mut self, cause: IncidentId, victim: Key) {
+        let name = self.reference(victim);
+        let Some(diagnosis) = self.cases.get_mut(&cause).and_then(|case| case.it.diagnosis.as_mut()) else { return };
+        if let Err(place) = diagnosis.affected.binary_search(&name) {
+            diagnosis.affected.insert(place, name);
+            self.touched(cause);
         }
     }
 
@@ -181,6 +219,9 @@ impl Engine {
         self.classify(id, Cause::Upstream, diagnosis);
         self.enter_state(id, IncidentState::Upstream { incident: upstream });
         self.look_again(id, LOOK_AGAIN);
+        if let Some(upstream) = upstream {
+            self.note_victim(upstream, key);
+        }
         if news {
             let (victim, name) = (self.reference(key), self.reference(culprit));
             let line = format!("{victim} is left alone: the cause lies upstream, in {name}");
@@ -230,7 +271,7 @@ impl Engine {
     /// After the cause is healed its victims get some time to recover. False while that lasts.
     fn upstream_grace_over(&mut self, id: IncidentId) -> bool {
         let now = self.now;
-        let grace = self.policy.verification.deadline / 2;
+        let grace = self.grace();
         let Some(case) = self.cases.get_mut(&id) else { return false };
         let key = case.key;
         let well = *case.upstream_well.get_or_insert(now);

@@ -18,6 +18,9 @@ use crate::key::Key;
 /// without end; its later attempts are still recorded as attempts.
 const STAGES_MAX: usize = 240;
 
+/// The name that faults carry which a person filed.
+pub(crate) const REPORTED: &str = "reported";
+
 /// After a start, incidents are looked at this soon even if no agent says anything.
 pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(5);
 

@@ -12,6 +12,7 @@ use crate::Engine;
 use crate::key::{Key, at};
 use crate::knowledge::fingerprint;
 use crate::rules::{self, Judgement, Symptom};
+use crate::target::Life;
 use crate::timers::Timer;
 
 /// The most faults that one incident names beside its first.
@@ -43,10 +44,12 @@ impl Engine {
             return;
         }
         if present.is_empty() {
-            self.confirm_later(key);
-            let health = self.health(key);
-            let target = self.target_mut(key);
-            target.baseline = health.or(target.baseline);
+            // A bad answer that is not confirmed yet is part of the fault, not of the time before it.
+            if !self.confirm_later(key) {
+                let health = self.health(key);
+                let target = self.target_mut(key);
+                target.baseline = health.or(target.baseline);
+            }
             return;
         }
         let muted = &self.target_at(key).muted;
@@ -62,17 +65,20 @@ impl Engine {
         }
     }
 
-    /// A first bad answer is looked at again soon: agents say what changed, and would not repeat it for a minute.
-    fn confirm_later(&mut self, key: Key) {
+    /// A first bad answer is looked at again soon: agents say what changed, and would not repeat it for a minute. True
+    /// when there is one.
+    fn confirm_later(&mut self, key: Key) -> bool {
+        let listens = rules::index_of(rules::UNRESPONSIVE).is_some_and(|rule| self.tuning[rule].enabled);
         let target = self.target_at(key);
         let shaky = target.probes.iter().find(|probe| {
             let down = probe.last().is_some_and(|seen| seen.status == prunella_model::observation::Status::Down);
             down && probe.report.kind.sees_through()
         });
-        let Some(probe) = shaky else { return };
+        let Some(probe) = shaky.filter(|_| listens && target.process.life != Life::Stopped) else { return false };
         let again = probe.report.interval.clamp(super::verify::TICK_LEAST, super::verify::TICK_MOST);
         let due = self.now.after(again);
         self.timers.ensure(Timer::Confirm(key), due, self.now);
+        true
     }
 
     /// Wakes the incidents that stand on this target, when it changed or when they wait for its evidence.
@@ -80,7 +86,10 @@ impl Engine {
         let ailing = self.ailing(key);
         let changed = self.target_at(key).ailing != ailing;
         if changed {
-            self.target_mut(key).ailing = ailing;
+            let now = self.now;
+            let target = self.target_mut(key);
+            target.ailing = ailing;
+            target.well_since = (!ailing).then_some(now);
             self.wake_service(key);
         }
         let watchers = self.target_at(key).watchers.iter();
@@ -149,6 +158,7 @@ impl Engine {
         self.hosts[at(key.host)].incidents.insert(id);
         self.cases.insert(id, case);
         self.timers.clear(&Timer::Confirm(key));
+        self.enter_state(id, IncidentState::Diagnosing);
         self.audit("incident_opened", key, Some(id), summary.clone());
         self.announce(EventKind::FaultDetected, Some(key), Some(id), summary);
         self.touched(id);

@@ -7,6 +7,7 @@ use prunella_model::event::EventKind;
 use prunella_model::incident::{Closing, Evidence, IncidentState, Stage, Verdict};
 use prunella_model::observation::{ProbeKind, Status};
 use prunella_model::outcome::Outcome;
+use prunella_model::step::Step;
 use prunella_model::{IncidentId, RepairName, Timestamp};
 
 use crate::Engine;
@@ -15,7 +16,7 @@ use crate::diagnosis::Presence;
 use crate::key::{Key, at};
 use crate::knowledge::{Lesson, alone};
 use crate::repairs;
-use crate::rules::{self, Symptom};
+use crate::rules::Symptom;
 use crate::target::{Exit, Life};
 
 /// Probes are asked again at most this often.
@@ -41,10 +42,14 @@ impl Engine {
         let (key, over) = (case.key, self.now >= until);
         let since = case.since.unwrap_or(case.it.fault.since);
         let successes = self.policy.verification.successes;
+        if self.ended_anew(id, key, since) {
+            self.not_recovered(id, "the process ended again");
+            return;
+        }
         match self.presence(case, since) {
             Presence::Gone(row) if row >= successes => match self.whole(key, since) {
                 Whole::Well => self.conclude(id, Verdict::Recovered, "the symptom is gone"),
-                Whole::Fails(what) if over || self.ended_anew(id, key, since) => {
+                Whole::Fails(what) if over => {
                     self.not_recovered(id, &format!("the symptom is gone, but {what}"));
                 }
                 Whole::Unheard if over => {
@@ -57,7 +62,7 @@ impl Engine {
             }
             Presence::Present(present) => {
                 let seen = present.first().map_or_else(String::new, |(_, symptom)| symptom.summary.clone());
-                if over || self.settled(id, key, since, &present) {
+                if over || self.settled(id, &present) {
                     self.not_recovered(id, &format!("the symptom is still there: {seen}"));
                 } else {
                     self.ask_again(id, key, until);
@@ -77,7 +82,7 @@ impl Engine {
     }
 
     /// Whether waiting for the deadline cannot change that the repair did not help.
-    fn settled(&self, id: IncidentId, key: Key, since: Timestamp, present: &[(String, Symptom)]) -> bool {
+    fn settled(&self, id: IncidentId, present: &[(String, Symptom)]) -> bool {
         let outcome = self.cases.get(&id).and_then(|case| case.it.attempts.last()?.outcome.as_ref());
         let not_done = match outcome {
             Some(Outcome::Done) | None => false,
@@ -89,25 +94,24 @@ impl Engine {
                 | Outcome::Lost,
             ) => true,
         };
-        let process = present.iter().any(|(rule, _)| rule == rules::PROCESS_DOWN || rule == rules::CRASH_LOOP);
-        (not_done && !present.is_empty()) || (process && self.ended_anew(id, key, since))
+        not_done && !present.is_empty()
     }
 
-    /// Whether a run that began after the repair has ended already.
+    /// Whether a run that the repair left behind has ended: another one than the repair was to end.
     fn ended_anew(&self, id: IncidentId, key: Key, since: Timestamp) -> bool {
         let process = &self.target_at(key).process;
         let Some(exit) = process.exits.back().filter(|_| process.life == Life::Ended) else { return false };
         let command = self.cases.get(&id).and_then(|case| case.it.attempts.last()).map(|it| it.command);
-        let intent = command.and_then(|command| self.commands.get(&command)).map(|record| &record.intent);
-        let ended = intent.and_then(|intent| {
-            intent.preconditions.iter().find_map(|it| match it {
-                Precondition::Instance { instance, .. } => Some(instance),
-                Precondition::Boot(_) | Precondition::Observed { .. } => None,
-            })
+        let Some(record) = command.and_then(|command| self.commands.get(&command)) else { return exit.host >= since };
+        let restarts = record.intent.steps.iter().any(|it| matches!(it.step, Step::RestartService { .. }));
+        let done = record.report.as_ref().is_some_and(|report| report.outcome == Outcome::Done);
+        let named = record.intent.preconditions.iter().find_map(|it| match it {
+            Precondition::Instance { instance, .. } => Some(instance),
+            Precondition::Boot(_) | Precondition::Observed { .. } => None,
         });
-        match ended {
-            Some(ended) => exit.instance != *ended,
-            None => exit.host >= since,
+        match named.filter(|_| restarts) {
+            Some(named) => done && exit.instance != *named,
+            None => done && exit.host >= since,
         }
     }
 

@@ -178,5 +178,6 @@ fn measured(it: &Subject<'_>, text: impl Fn(&str, crate::detect::Alarm) -> Strin
             }
         }
     }
-    if any && it.measured() { Judgement::Absent(1) } else { Judgement::Unknown }
+    // A detector has its own patience; no further good values are needed after it has fallen silent.
+    if any && it.measured() { Judgement::Absent(u32::MAX) } else { Judgement::Unknown }
 }

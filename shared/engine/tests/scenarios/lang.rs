@@ -4,7 +4,7 @@
 //! policy rapid                                   standard or rapid, then key=value
 //! host web-1                                     a host with no targets
 //! target web-1/web probes=process,http needs=db service=web critical permits=restart_service files=conf dirs=data
-//! connect web-1 · cut web-1 · bye web-1 · mute web-1 · unmute web-1
+//! connect web-1 · cut web-1 · bye web-1 · mute web-1 · unmute web-1 · deaf web-1 (answers no probe) · undeaf web-1
 //! web-1/web process exited run-1 signal=9 ran=10s
 //! web-1/web http down · up · 500 · unknown
 //! web-1/web conf changed · known               a file probe
@@ -23,36 +23,36 @@ use prunella_model::command::BootId;
 use prunella_model::host::{DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
 use prunella_model::observation::{Finding, Instance, ProbeKind, Sha256, Status};
 use prunella_model::outcome::{Outcome, Refusal};
-use prunella_model::policy::{FleetPolicy, Mode, Profile};
+use prunella_model::policy::{FleetPolicy, Mode, Profile, RuleSetting};
 use prunella_model::step::StepKind;
 use prunella_model::time::parse_span;
-use prunella_model::{Generation, PartName, ProbeName, ServiceName, TargetName};
+use prunella_model::{Generation, PartName, ProbeName, RuleName, ServiceName, TargetName};
 
 /// The digest of a file's known-good content in every scenario.
-pub const KNOWN_GOOD: Sha256 = Sha256([0xaa; 32]);
+pub(crate) const KNOWN_GOOD: Sha256 = Sha256([0xaa; 32]);
 
 /// `key=value` words and lone ones.
-pub struct Words<'a>(pub Vec<&'a str>);
+pub(crate) struct Words<'a>(pub(crate) Vec<&'a str>);
 
 impl<'a> Words<'a> {
-    pub fn of(text: &'a str) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         Self(text.split_whitespace().collect())
     }
 
-    pub fn get(&self, key: &str) -> Option<&'a str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
         self.0.iter().find_map(|word| word.split_once('=').filter(|(it, _)| *it == key).map(|(_, value)| value))
     }
 
-    pub fn has(&self, word: &str) -> bool {
+    pub(crate) fn has(&self, word: &str) -> bool {
         self.0.contains(&word)
     }
 
-    pub fn list(&self, key: &str) -> Vec<&'a str> {
+    pub(crate) fn list(&self, key: &str) -> Vec<&'a str> {
         self.get(key).map(|value| value.split(',').collect()).unwrap_or_default()
     }
 }
 
-pub fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
+pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
     let mut policy = FleetPolicy::of(if words.has("rapid") { Profile::Rapid } else { Profile::Standard });
     policy.version = version;
     for word in &words.0 {
@@ -83,13 +83,17 @@ pub fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
             "concurrent" => policy.limits.fleet_concurrent = number(),
             "cold_start" => policy.limits.cold_start = span(),
             "forbid" => policy.forbid_repairs = vec![value.parse().expect("a repair name")],
+            "unresponsive" => {
+                let off = RuleSetting { enabled: Some(value != "off"), ..RuleSetting::default() };
+                policy.rules.insert(RuleName::of("unresponsive"), off);
+            }
             other => panic!("no policy key {other:?}"),
         }
     }
     policy
 }
 
-pub fn kind(probe: &str) -> ProbeKind {
+pub(crate) fn kind(probe: &str) -> ProbeKind {
     match probe {
         "process" => ProbeKind::Process,
         "unit" => ProbeKind::Unit,
@@ -101,7 +105,7 @@ pub fn kind(probe: &str) -> ProbeKind {
     }
 }
 
-pub fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
+pub(crate) fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
     let probe = |name: &&str| ProbeReport {
         name: ProbeName::new(name).expect("a probe name"),
         kind: kind(name),
@@ -146,7 +150,7 @@ pub fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
     }
 }
 
-pub fn report(targets: Vec<TargetReport>, series: Vec<prunella_model::observation::SeriesName>) -> HostReport {
+pub(crate) fn report(targets: Vec<TargetReport>, series: Vec<prunella_model::observation::SeriesName>) -> HostReport {
     HostReport {
         agent_version: "1".to_owned(),
         boot: BootId("boot-1".to_owned()),
@@ -162,7 +166,7 @@ pub fn report(targets: Vec<TargetReport>, series: Vec<prunella_model::observatio
 }
 
 /// What a probe found, from the words after its name.
-pub fn finding(kind: ProbeKind, words: &Words<'_>) -> (Status, Finding) {
+pub(crate) fn finding(kind: ProbeKind, words: &Words<'_>) -> (Status, Finding) {
     let word = words.0.first().copied().unwrap_or("up");
     let instance = || Instance(words.0.get(1).copied().unwrap_or("run-1").into());
     match (kind, word) {
@@ -197,7 +201,7 @@ pub fn finding(kind: ProbeKind, words: &Words<'_>) -> (Status, Finding) {
     }
 }
 
-pub fn outcome(words: &Words<'_>) -> Outcome {
+pub(crate) fn outcome(words: &Words<'_>) -> Outcome {
     let rest = || words.0.get(1..).unwrap_or_default().join(" ");
     match words.0.first().copied() {
         Some("failed") => Outcome::Failed { step: 0, why: rest() },

@@ -22,7 +22,7 @@ use prunella_model::{
 use crate::lang::{self, Words};
 
 /// What the lines begin with that say what the engine decided.
-pub const OUTPUT: &str = "    ";
+pub(crate) const OUTPUT: &str = "    ";
 
 /// How long an agent takes to answer a probe.
 const ANSWER: Duration = Duration::from_millis(5);
@@ -34,6 +34,8 @@ struct Agent {
     series: Vec<SeriesName>,
     connected: bool,
     mute: bool,
+    /// Lives, but its probes have not come to a verdict.
+    deaf: bool,
 }
 
 struct World {
@@ -53,12 +55,12 @@ struct World {
 }
 
 /// Plays a text and returns it with what the engine decided.
-pub fn play(name: &str, text: &str) -> String {
+pub(crate) fn play(name: &str, text: &str) -> String {
     run(name, text, true)
 }
 
 /// Plays a text that was changed, so that it may speak of commands and incidents that do not exist.
-pub fn play_loosely(name: &str, text: &str) {
+pub(crate) fn play_loosely(name: &str, text: &str) {
     run(name, text, false);
 }
 
@@ -130,6 +132,11 @@ impl World {
                     agent.connected = false;
                 }
                 self.step(Event::Disconnected { host: host(rest), orderly: first == "bye" });
+            }
+            "deaf" | "undeaf" => {
+                if let Some(agent) = self.agents.get_mut(&host(rest)) {
+                    agent.deaf = first == "deaf";
+                }
             }
             "mute" | "unmute" => {
                 if let Some(agent) = self.agents.get_mut(&host(rest)) {
@@ -223,7 +230,7 @@ impl World {
             None => (self.commands.len(), Words(words.0.clone())),
         };
         let Some(intent) = number.checked_sub(1).and_then(|it| self.commands.get(it)) else {
-            assert!(!self.strict, "{}: no command {number}", self.name);
+            self.say(&format!("(there is no command {number})"));
             return;
         };
         let outcome = lang::outcome(&words);
@@ -298,7 +305,7 @@ impl World {
 
     fn answer(&mut self) {
         let Some((_, host, target)) = self.answers.pop_first() else { return };
-        let Some(agent) = self.agents.get(&host).filter(|agent| agent.connected && !agent.mute) else { return };
+        let Some(agent) = self.agents.get(&host).filter(|it| it.connected && !it.mute && !it.deaf) else { return };
         let observations = observations(agent, target.as_ref(), self.now);
         if !observations.is_empty() {
             let frame = Frame { at: self.now, observations, ..Frame::default() };
