@@ -287,7 +287,8 @@ impl Engine {
 
     /// How much of the grace is left because something that is needed was broken at or after `onset`.
     fn settling(&self, well: &[Key], onset: Timestamp) -> Option<Duration> {
-        let recovered = well.iter().filter_map(|key| self.target_at(*key).well_since).filter(|since| *since >= onset).max();
+        let recovered =
+            well.iter().filter_map(|key| self.target_at(*key).well_since).filter(|since| *since >= onset).max();
         let left = self.grace().saturating_sub(self.now.since(recovered?));
         (!left.is_zero()).then_some(left)
     }

@@ -178,7 +178,8 @@ impl Engine {
                     return;
                 }
                 if !forced && present.iter().all(|(rule, _)| rule == REPORTED) && !self.ailing(key) {
-                    let why = "a person reported it, and its own probes are well: ask for a repair if one is to be made";
+                    let why =
+                        "a person reported it, and its own probes are well: ask for a repair if one is to be made";
                     self.escalate(id, why.to_owned());
                     return;
                 }
