@@ -19,8 +19,10 @@ use prunella_seal::chain::{self, Break, Records};
 use prunella_seal::{Head, SecretKey, envelope_to_json, sign_head};
 use serde::{Deserialize, Serialize};
 
+mod read;
 mod verify;
 
+pub use read::newest;
 pub use verify::{Finding, Report, verify};
 
 /// The name of the chain. Part of its first hash, so that records of other logs are worthless here.

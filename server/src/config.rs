@@ -53,9 +53,6 @@ pub struct Config {
     /// Exports of the store.
     #[serde(default)]
     pub export: Export,
-    /// The journal, for replay.
-    #[serde(default)]
-    pub journal: Journal,
 }
 
 /// Where to listen. Port 0 takes any free one.
@@ -121,16 +118,6 @@ pub struct Export {
     /// How often the store is exported.
     #[serde(with = "prunella_model::time::span")]
     pub every: Duration,
-    /// How many exports are kept.
-    pub keep: u32,
-}
-
-/// The journal, for replay.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Journal {
-    /// How much of it is kept, in bytes.
-    pub max_bytes: u64,
 }
 
 fn default_state_dir() -> PathBuf {
@@ -170,13 +157,7 @@ impl Default for TrustFiles {
 
 impl Default for Export {
     fn default() -> Self {
-        Self { every: Duration::from_secs(600), keep: 12 }
-    }
-}
-
-impl Default for Journal {
-    fn default() -> Self {
-        Self { max_bytes: 256 * 1024 * 1024 }
+        Self { every: Duration::from_secs(600) }
     }
 }
 

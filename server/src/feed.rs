@@ -17,11 +17,12 @@ pub const LAG_MAX: usize = 1_024;
 #[derive(Debug)]
 pub struct Feed {
     kept: Mutex<Kept>,
-    live: broadcast::Sender<Arc<FleetEvent>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
+    /// Null once the feed is closed.
+    live: Option<broadcast::Sender<Arc<FleetEvent>>>,
     events: VecDeque<Arc<FleetEvent>>,
     /// Whether older events than the kept ones have existed since the start.
     dropped: bool,
@@ -40,7 +41,8 @@ pub struct Subscription {
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { kept: Mutex::default(), live: broadcast::channel(LAG_MAX).0 }
+        let live = Some(broadcast::channel(LAG_MAX).0);
+        Self { kept: Mutex::new(Kept { live, events: VecDeque::new(), dropped: false }) }
     }
 }
 
@@ -60,7 +62,12 @@ impl Feed {
         kept.events.push_back(Arc::clone(&event));
         // Under the lock, so that no subscriber misses an event between its backlog and its live part. An error only
         // means that nobody listens.
-        let _ = self.live.send(event);
+        let _ = kept.live.as_ref().map(|it| it.send(event));
+    }
+
+    /// Ends every subscription: the server is stopping.
+    pub fn close(&self) {
+        self.kept().live = None;
     }
 
     /// The latest events, newest first.
@@ -73,7 +80,8 @@ impl Feed {
     #[must_use]
     pub fn subscribe(&self, resume: Option<Id>) -> Subscription {
         let kept = self.kept();
-        let live = self.live.subscribe();
+        // Of a closed feed the live part has ended already.
+        let live = kept.live.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe);
         let Some(resume) = resume else { return Subscription { backlog: Vec::new(), gap: false, live } };
         let backlog: Vec<_> = kept.events.iter().filter(|it| it.id > resume).cloned().collect();
         let oldest_is_later = kept.events.front().is_none_or(|it| it.id > resume);

@@ -16,6 +16,7 @@ pub mod fleet_dir;
 pub mod history;
 pub mod journal;
 pub mod logs;
+pub mod notes;
 pub mod operators;
 pub mod policy;
 pub mod rpc;

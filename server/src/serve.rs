@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::authority::{Authority, AuthorityError};
 use crate::clock::Clock;
-use crate::closed::{Closed, Trail};
+use crate::closed::{self, Archive, Keeper};
 use crate::config::{Config, ConfigError};
 use crate::denials::Denials;
 use crate::driver::{Commit, CommitFailed, Driver, Durable, Inbox, Input};
@@ -29,6 +29,8 @@ use crate::effects::Effects;
 use crate::enrolment::Enrolments;
 use crate::feed::Feed;
 use crate::files::{self, FileError};
+use crate::journal::JournalError;
+use crate::notes::Notes;
 use crate::operators::Operators;
 use crate::policy;
 use crate::rpc::admin::{Admin, JoinFacts};
@@ -42,7 +44,7 @@ use crate::rpc::listen::{self, Control, Door};
 use crate::sessions::Sessions;
 use crate::store::repository::{Repository, RepositoryError};
 use crate::store::sled::OpenError;
-use crate::store::{Backend, SledStore};
+use crate::store::{Backend, SledStore, Store as _};
 
 /// How long connections may take to end by themselves when the server stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -65,6 +67,12 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The audit log or the history.
+    #[error("what is over cannot be read")]
+    Archive(#[from] closed::OpenError),
+    /// The journal.
+    #[error("the journal cannot be written")]
+    Journal(#[from] JournalError),
     /// The store fails.
     #[error("the store cannot be used")]
     Store(#[from] RepositoryError),
@@ -126,6 +134,7 @@ pub struct Addresses {
 /// What the driver commits to.
 struct Records {
     repository: Arc<Repository<Backend>>,
+    notes: Notes,
 }
 
 impl Durable for Records {
@@ -136,7 +145,9 @@ impl Durable for Records {
         }
     }
 
-    fn journal(&mut self, _now: Timestamp, _event: &Event) {}
+    fn journal(&mut self, now: Timestamp, event: &Event) {
+        self.notes.note(now, event);
+    }
 }
 
 /// Everything that was loaded and checked.
@@ -146,6 +157,9 @@ struct Loaded {
     enrolments: Arc<Enrolments>,
     operators: Arc<Operators>,
     engine: Engine,
+    notes: Notes,
+    archive: Archive,
+    keeper: Keeper,
     /// The policy that a fleet without one begins with.
     first_policy: Option<FleetPolicy>,
     authority: Authority,
@@ -181,8 +195,9 @@ pub async fn serve(
     listening: impl FnOnce(Addresses),
 ) -> Result<(), ServeError> {
     let loaded = load(&config).await?;
-    let control = bind("operators", config.listen.control).await?;
-    let agents = bind("agents", config.listen.agents).await?;
+    let last = files::read_text(&config.addresses).ok().and_then(|it| serde_json::from_str::<Addresses>(&it).ok());
+    let control = bind("operators", config.listen.control, last.map(|it| it.control)).await?;
+    let agents = bind("agents", config.listen.agents, last.map(|it| it.agents)).await?;
     let addresses = Addresses { control: control.local_addr()?, agents: agents.local_addr()? };
 
     let sessions = Arc::new(Sessions::new(Arc::clone(&loaded.granted.bundle)));
@@ -198,13 +213,14 @@ pub async fn serve(
         policy,
     );
     let services = services(&config, &loaded, &addresses, (&sessions, &feed), &inbox, &policy_now);
-    let records = Records { repository: Arc::clone(&loaded.repository) };
+    let records = Records { repository: Arc::clone(&loaded.repository), notes: loaded.notes };
     let mut driver = tokio::spawn(Driver::new(loaded.engine, records, effects, loaded.clock.clone(), events).run());
     if let Some(first) = loaded.first_policy {
         // The driver has just started; it takes this in before anything else.
         let _ = inbox.put(Input::Event(Event::Policy(Arc::new(first)))).await;
     }
     let keeping = tokio::spawn(loaded.authority.keep(loaded.granted, loaded.clock.clone(), inbox.clone()));
+    let exporting = tokio::spawn(export(Arc::clone(&loaded.repository), config.clone()));
 
     let door = |socket, listener, pass: gate::Door| -> Result<Door, ServeError> {
         let tls = prunella_identity::server_config(
@@ -254,13 +270,21 @@ pub async fn serve(
     tracing::info!(target: "prunella::server", "stopping");
     notify(&[sd_notify::NotifyState::Stopping]);
     keeping.abort();
+    exporting.abort();
     sessions.close_all(RECONNECT_AFTER, "the server is stopping");
+    feed.close();
     let _ = (stop_agents.send(()), stop_control.send(()));
     ended?;
     let _ = inbox.put(Input::Stop).await;
     let committed = tokio::time::timeout(STOP_MAX, &mut driver).await;
     // Watches of events and idle clients would keep their connections open for ever.
-    let _ = tokio::time::timeout(STOP_MAX, async { (serving_agents.await, serving_control.await) }).await;
+    let over = async { ((&mut serving_agents).await, (&mut serving_control).await) };
+    if tokio::time::timeout(STOP_MAX, over).await.is_err() {
+        serving_agents.abort();
+        serving_control.abort();
+    }
+    let keeper = loaded.keeper;
+    let _ = tokio::time::timeout(STOP_MAX, tokio::task::spawn_blocking(|| keeper.stop())).await;
     match committed {
         Ok(Ok(result)) => Ok(result?),
         Ok(Err(_)) => Err(ServeError::Lost),
@@ -281,6 +305,35 @@ fn listener_ended(
     }
 }
 
+/// Exports the store now and then, for the day when it cannot be opened.
+async fn export(repository: Arc<Repository<Backend>>, config: Config) {
+    let dir = config.state_dir.join("export");
+    let mut every = tokio::time::interval(config.export.every);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first tick comes at once; there is nothing new to export then.
+    every.tick().await;
+    loop {
+        every.tick().await;
+        let exported = match repository.store().export().await {
+            Ok(export) => {
+                let dir = dir.clone();
+                tokio::task::spawn_blocking(move || crate::store::export::write(&dir, &export)).await
+            }
+            Err(error) => {
+                tracing::error!(target: "prunella::store", error = &error as &dyn std::error::Error, "the store could not be exported");
+                continue;
+            }
+        };
+        match exported {
+            Ok(Ok(file)) => tracing::debug!(target: "prunella::store", file = %file.display(), "exported the store"),
+            Ok(Err(error)) => {
+                tracing::error!(target: "prunella::store", error = &error as &dyn std::error::Error, "an export could not be written");
+            }
+            Err(_) => return,
+        }
+    }
+}
+
 /// Tells the service manager, where there is one.
 fn notify(state: &[sd_notify::NotifyState]) {
     if let Err(error) = sd_notify::notify(false, state) {
@@ -288,8 +341,14 @@ fn notify(state: &[sd_notify::NotifyState]) {
     }
 }
 
-async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Bind { what, address, source })
+/// Opens a port. When any one will do, the one of the last time is tried first: agents look for the server there.
+async fn bind(what: &'static str, wanted: SocketAddr, last: Option<SocketAddr>) -> Result<TcpListener, ServeError> {
+    if let Some(last) = last.filter(|it| wanted.port() == 0 && it.ip() == wanted.ip())
+        && let Ok(listener) = TcpListener::bind(last).await
+    {
+        return Ok(listener);
+    }
+    TcpListener::bind(wanted).await.map_err(|source| ServeError::Bind { what, address: wanted, source })
 }
 
 /// Reads and checks everything, and takes the lead in the store.
@@ -331,6 +390,9 @@ async fn load(config: &Config) -> Result<Loaded, ServeError> {
     };
     let enrolments = Arc::new(Enrolments::load(Arc::clone(&repository), ca).await?);
     let operators = Arc::new(Operators::load(Arc::clone(&repository), now).await?);
+    let (archive, keeper) = Archive::open(&config.state_dir, Arc::clone(&repository), key.clone())?;
+    let (epoch, journaled) = (repository.epoch(), Arc::clone(&repository));
+    let notes = Notes::open(&config.state_dir, config.fleet.clone(), epoch, now, stored.clone(), journaled)?;
     let engine = Engine::new(config.fleet.clone(), repository.epoch(), now, stored);
     Ok(Loaded {
         clock,
@@ -338,6 +400,9 @@ async fn load(config: &Config) -> Result<Loaded, ServeError> {
         enrolments,
         operators,
         engine,
+        notes,
+        archive,
+        keeper,
         first_policy,
         authority,
         granted,
@@ -447,7 +512,7 @@ fn services(
             clock: clock.clone(),
             caveats: Arc::new(caveats(config)),
         },
-        incidents: Incidents { inbox: inbox.clone(), history: Closed, answered: Arc::default() },
+        incidents: Incidents { inbox: inbox.clone(), history: loaded.archive.clone(), answered: Arc::default() },
         events: Events { feed: Arc::clone(feed) },
         admin: Admin {
             fleet: fleet.clone(),
@@ -455,7 +520,7 @@ fn services(
             enrolments: Arc::clone(enrolments),
             operators: Arc::clone(operators),
             repository: Arc::clone(repository),
-            audit: Trail,
+            audit: loaded.archive.clone(),
             clock: clock.clone(),
             policy: policy.clone(),
             changing: Arc::default(),

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::{convert, error, operator, page, wanted_span};
 use crate::clock::Clock;
+use crate::closed::Archive;
 use crate::driver::{Inbox, Input};
 use crate::enrolment::Enrolments;
 use crate::operators::{GrantError, Operators};
@@ -52,7 +53,7 @@ pub struct Admin {
     /// Where the audit log begins.
     pub repository: Arc<Repository<Backend>>,
     /// The audit log.
-    pub audit: crate::closed::Trail,
+    pub audit: Archive,
     /// The time.
     pub clock: Clock,
     /// The policy in force, once it is stored.
@@ -176,7 +177,7 @@ impl AdminService for Admin {
         let before = page::after("audit", &request.page_token)?
             .map(|it| it.parse().map_err(|_| error::invalid("page_token", "is not one that this listing gave out")))
             .transpose()?;
-        let mut found = self.audit.before(before, size + 1).await?;
+        let mut found = self.audit.entries(before, size + 1).await?;
         let more = found.len() > size;
         found.truncate(size);
         let last = found.last().filter(|_| more);

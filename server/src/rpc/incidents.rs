@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::name::Within;
 use super::{answer, ask, error, incident_view, name, operator, page, text};
-use crate::closed::Closed;
+use crate::closed::Archive;
 use crate::driver::Inbox;
 
 /// How many answers to repeated calls are kept: far more than any caller retries at the same time.
@@ -27,7 +27,7 @@ pub struct Incidents {
     /// The way to the driver.
     pub inbox: Inbox,
     /// Closed incidents.
-    pub history: Closed,
+    pub history: Archive,
     /// Answers to calls that may be repeated.
     pub answered: Arc<Answered>,
 }

@@ -1,0 +1,4 @@
+//! The server over real TLS, in this process.
+
+mod fixture;
+mod membership;
