@@ -78,9 +78,8 @@ async fn a_removed_host_is_cut_off_at_once() {
     admin.delete_host(pb::DeleteHostRequest { name: "hosts/h1".into() }).await.unwrap();
     session.hear().await.unwrap_err();
     // Its certificate is still good for years of TLS, and for nothing else.
-    let mut back = prunella_proto::agent::v1::agent_service_client::AgentServiceClient::new(
-        fleet.agent_channel(&member).await,
-    );
+    let mut back =
+        prunella_proto::agent::v1::agent_service_client::AgentServiceClient::new(fleet.agent_channel(&member).await);
     let denied = back.stream(tokio_stream::empty()).await.unwrap_err();
     assert_eq!((denied.code(), reason(&denied).as_str()), (Code::PermissionDenied, "HOST_REMOVED"));
     let request = prunella_identity::Request::again(&member.key).unwrap();
