@@ -1,1 +1,29 @@
-//! A simulated fleet around the real engine and the real ward.
+//! A simulated fleet around the real engine and the real ward, and the replay of what was recorded.
+//!
+//! Thousands of hosts with services that depend on each other, faults of all shipped kinds, a network that delays, loses
+//! and cuts, agents and a server that end at any moment. Nothing here has a clock or draws from anywhere but the seed: the
+//! same options lead to the same decisions, byte for byte. What must never happen is judged by what is really the case,
+//! which the engine cannot see.
+
+mod agent;
+mod checks;
+mod fleet;
+mod havoc;
+mod link;
+mod mend;
+mod queue;
+pub mod replay;
+mod report;
+mod rng;
+mod serve;
+mod server;
+mod truth;
+mod world;
+
+pub use report::{FAULTS_PER_HOST_DAY, KindReport, Options, Report};
+
+/// Simulates a fleet; null when it has so many hosts that their names run out.
+#[must_use]
+pub fn simulate(options: &Options) -> Option<Report> {
+    world::World::new(options).map(world::World::run)
+}

@@ -1,0 +1,297 @@
+//! A simulated agent: the real ward before simulated hands, a ledger that survives it, and a stream that does not.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use prunella_model::command::{BootId, Challenge, Delivery, Intent, Precondition};
+use prunella_model::host::{HostReport, TargetReport};
+use prunella_model::observation::{Frame, Instance, Status};
+use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
+use prunella_model::step::{Effect, Step};
+use prunella_model::{CommandId, HostId, ProbeName, TargetName, Timestamp};
+use prunella_ward::seal::{Delegation, Opened};
+use prunella_ward::{Facts, Moment, Ward};
+
+use crate::truth::{Names, Probe, Target};
+
+/// How many frames are kept while there is no stream.
+const SPOOL_MAX: usize = 64;
+
+/// What an agent says.
+#[derive(Debug, Clone)]
+pub(crate) enum Up {
+    Hello(Box<HostReport>),
+    Frame(Frame),
+    Accepted(CommandId),
+    Outcome(OutcomeReport),
+}
+
+/// What a server says.
+#[derive(Debug, Clone)]
+pub(crate) enum Down {
+    Command(Box<Opened>),
+    Cancel(CommandId),
+    Probe(Option<TargetName>),
+    Acknowledge(CommandId),
+}
+
+/// What the ledger holds of a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) intent: Intent,
+    /// Whether the first step may have begun.
+    pub(crate) executing: bool,
+    pub(crate) report: Option<OutcomeReport>,
+    pub(crate) acknowledged: bool,
+}
+
+/// A command that is being carried out.
+#[derive(Debug, Clone)]
+pub(crate) struct Execution {
+    pub(crate) command: CommandId,
+    pub(crate) step: usize,
+    pub(crate) cancelled: bool,
+    pub(crate) started: Timestamp,
+}
+
+/// One direction of time in a stream: nothing overtakes in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stream {
+    pub(crate) number: u64,
+    pub(crate) up: Timestamp,
+    pub(crate) down: Timestamp,
+    /// Broken, and nobody has noticed yet.
+    pub(crate) dead: bool,
+}
+
+/// One host: its agent and what is really the case there.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) id: HostId,
+    pub(crate) boot: BootId,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) reports: Vec<TargetReport>,
+    pub(crate) names: Names,
+    /// The host's clock minus the true time, in microseconds.
+    pub(crate) skew: i64,
+    pub(crate) agent_runs: bool,
+    /// Counts starts of the agent, so that what an earlier one meant to do is known as such.
+    pub(crate) life: u64,
+    pub(crate) cut_until: Timestamp,
+    pub(crate) stream: Option<Stream>,
+    pub(crate) ward: Ward,
+    pub(crate) ledger: BTreeMap<CommandId, Entry>,
+    pub(crate) executions: Vec<Execution>,
+    pub(crate) spool: VecDeque<Frame>,
+}
+
+/// What the ward asks of the host.
+struct Seen<'a> {
+    boot: &'a BootId,
+    targets: &'a [Target],
+    names: &'a Names,
+    ledger: &'a BTreeMap<CommandId, Entry>,
+}
+
+impl Facts for Seen<'_> {
+    fn boot(&self) -> &BootId {
+        self.boot
+    }
+
+    fn instance(&self, target: &TargetName) -> Option<Instance> {
+        self.targets.iter().find(|it| it.name == *target).map(|it| it.instance.clone())
+    }
+
+    fn observed(&self, target: &TargetName, probe: &ProbeName) -> Option<Status> {
+        let index = self.names.0.iter().position(|it| it == probe)?;
+        let target = self.targets.iter().find(|it| it.name == *target)?;
+        target.said.get(index).copied().flatten().map(|(status, _)| status)
+    }
+
+    fn knows(&self, command: CommandId) -> bool {
+        self.ledger.contains_key(&command)
+    }
+
+    fn paused(&self) -> Option<String> {
+        None
+    }
+
+    fn observe_only(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Host {
+    /// The time by this host's clock.
+    pub(crate) fn clock(&self, now: Timestamp) -> Timestamp {
+        let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX).saturating_add(self.skew);
+        Timestamp::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+
+    /// Whether nothing gets through to it.
+    pub(crate) fn is_cut(&self, now: Timestamp) -> bool {
+        now < self.cut_until
+    }
+
+    /// Everything there is to say. `serves` tells for each target whether what it needs serves.
+    pub(crate) fn report(&mut self, now: Timestamp, served: &[bool]) -> HostReport {
+        HostReport {
+            agent_version: "simulated".to_owned(),
+            boot: self.boot.clone(),
+            labels: BTreeMap::new(),
+            targets: self.reports.clone(),
+            series: self.series(),
+            observations: self.frame(now, served).observations,
+            mark: self.ward.mark(),
+            outcomes: self.outcomes(),
+            paused: None,
+            observe_only: None,
+        }
+    }
+
+    fn series(&self) -> Vec<prunella_model::observation::SeriesName> {
+        let Ok(metric) = prunella_model::MetricName::new("process.rss_bytes") else { return Vec::new() };
+        let named = (0..).zip(&self.targets).map(|(number, it)| prunella_model::observation::SeriesName {
+            number,
+            target: it.name.clone(),
+            metric: metric.clone(),
+        });
+        named.collect()
+    }
+
+    /// What every probe says now, and the memory of what leaks.
+    pub(crate) fn frame(&mut self, now: Timestamp, served: &[bool]) -> Frame {
+        let at = self.clock(now);
+        let mut frame = Frame { at, ..Frame::default() };
+        for (index, target) in self.targets.iter_mut().enumerate() {
+            let served = served.get(index).copied().unwrap_or(true);
+            frame.observations.extend(Probe::ALL.map(|probe| target.observe(probe, served, at, &self.names)));
+            if target.leaking.is_some() {
+                let series = u32::try_from(index).unwrap_or(u32::MAX);
+                let value = target.memory(now);
+                frame.samples.push(prunella_model::observation::Sample { series, value });
+            }
+        }
+        frame
+    }
+
+    /// Outcomes that no server has acknowledged.
+    pub(crate) fn outcomes(&self) -> Vec<OutcomeReport> {
+        let open = self.ledger.values().filter(|entry| !entry.acknowledged);
+        open.filter_map(|entry| entry.report.clone()).collect()
+    }
+
+    /// Keeps a frame for later; the oldest makes room.
+    pub(crate) fn keep(&mut self, mut frame: Frame) {
+        if self.spool.len() == SPOOL_MAX {
+            self.spool.pop_front();
+        }
+        frame.late = true;
+        self.spool.push_back(frame);
+    }
+
+    /// Lets the ward judge a command, and puts it into the ledger when it accepts.
+    ///
+    /// # Errors
+    /// The ward's refusal.
+    pub(crate) fn judge(&mut self, opened: &Opened, delegation: &Delegation, now: Timestamp, boot: Duration) -> Result<(), Refusal> {
+        let moment = Moment { wall: self.clock(now), boot };
+        let seen =
+            Seen { boot: &self.boot, targets: &self.targets, names: &self.names, ledger: &self.ledger };
+        // Accepted with a warning about the intent's own expiry is accepted.
+        self.ward.judge(opened, delegation, moment, &seen).map(drop)?;
+        let intent = opened.intent.clone();
+        self.ledger.insert(intent.id, Entry { intent, executing: false, report: None, acknowledged: false });
+        Ok(())
+    }
+
+    /// Opens a stream to the server.
+    pub(crate) fn open_stream(&mut self, number: u64, now: Timestamp, boot: Duration) {
+        self.stream = Some(Stream { number, up: now, down: now, dead: false });
+        self.ward.open_stream(challenge(number), boot);
+    }
+
+    /// The stream ended.
+    pub(crate) fn close_stream(&mut self) {
+        self.stream = None;
+        self.ward.close_stream();
+    }
+
+    /// Notes what became of a command.
+    pub(crate) fn conclude(&mut self, command: CommandId, outcome: Outcome, started: Option<Timestamp>, now: Timestamp) -> Option<OutcomeReport> {
+        let ended_at = self.clock(now);
+        let started_at = started.map(|at| self.clock(at));
+        let entry = self.ledger.get_mut(&command)?;
+        let report = OutcomeReport { command, outcome, started_at, ended_at, notes: Vec::new(), confirmed_by: None };
+        entry.report = Some(report.clone());
+        Some(report)
+    }
+
+    /// The agent starts again and goes through its ledger: what can be repeated is, what cannot is Unknown.
+    ///
+    /// Returns what it begins again.
+    pub(crate) fn recover(&mut self, now: Timestamp) -> Vec<CommandId> {
+        let open: Vec<(CommandId, Effect, bool)> = self
+            .ledger
+            .iter()
+            .filter(|(_, entry)| entry.report.is_none())
+            .map(|(id, entry)| (*id, entry.intent.effect, entry.executing))
+            .collect();
+        let mut again = Vec::new();
+        for (id, effect, executing) in open {
+            let outcome = match (effect, executing) {
+                (Effect::Idempotent, _) => {
+                    again.push(id);
+                    continue;
+                }
+                (Effect::AtMostOnce, false) => Outcome::Cancelled { done: 0 },
+                (Effect::AtMostOnce, true) => Outcome::Unknown { why: "the agent ended while it acted".to_owned() },
+            };
+            self.conclude(id, outcome, None, now);
+        }
+        again
+    }
+}
+
+/// The challenge of a stream.
+pub(crate) fn challenge(stream: u64) -> Challenge {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&stream.to_le_bytes());
+    Challenge(bytes)
+}
+
+/// A delivery as the server makes it. The intent's bytes are not carried: nothing here is signed.
+pub(crate) fn delivery(stream: u64, sequence: u64, issued_after: Duration, intent: Intent, generation: prunella_model::Generation, delegation_version: u64) -> Opened {
+    let delivery = Delivery {
+        schema: prunella_model::command::SCHEMA,
+        intent: Vec::new(),
+        challenge: challenge(stream),
+        generation,
+        sequence,
+        issued_after,
+        lifetime: Duration::from_secs(60),
+        delegation_version,
+    };
+    Opened { delivery, intent, approvals: 0 }
+}
+
+/// The run that a command means to end.
+pub(crate) fn named_run(intent: &Intent, target: &TargetName) -> Option<Instance> {
+    intent.preconditions.iter().find_map(|it| match it {
+        Precondition::Instance { target: named, instance } if named == target => Some(instance.clone()),
+        Precondition::Instance { .. } | Precondition::Boot(_) | Precondition::Observed { .. } => None,
+    })
+}
+
+/// How long a step takes when nothing goes wrong, the grace for a run that does not react included.
+pub(crate) fn duration(step: &Step, hung: bool) -> Duration {
+    match step {
+        Step::RestartService { grace } | Step::StopService { grace } => {
+            Duration::from_millis(120) + if hung { *grace } else { Duration::ZERO }
+        }
+        Step::StartService => Duration::from_millis(60),
+        Step::SignalProcess { .. } => Duration::from_millis(1),
+        Step::CleanDirectory { .. } => Duration::from_millis(200),
+        Step::RestoreFile { .. } => Duration::from_millis(15),
+    }
+}

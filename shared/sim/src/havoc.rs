@@ -1,0 +1,198 @@
+//! What goes wrong: faults of targets, and troubles of the control plane itself.
+
+use std::time::Duration;
+
+use prunella_engine::{Event, Request};
+use prunella_model::policy::{Profile, Scope};
+
+use crate::server::Doom;
+use crate::truth::{Fault, FaultKind, Process};
+use crate::world::{Item, World};
+
+/// The mean time between two troubles of the control plane, for each host: cut links and ended agents.
+const TROUBLE_EACH: Duration = Duration::from_secs(24 * 3600);
+
+/// The mean time between two kills of the server.
+const KILL_EVERY: Duration = Duration::from_secs(3 * 3600);
+
+/// The mean time between two pauses.
+const PAUSE_EVERY: Duration = Duration::from_secs(4 * 3600);
+
+impl World {
+    pub(crate) fn plan_fault(&mut self) {
+        let each_day = self.options.faults_per_host_day * f64::from(self.options.hosts);
+        let mean = Duration::from_secs_f64(86_400.0 / each_day);
+        let at = self.now.after(self.havoc.exponential(mean));
+        self.queue.push(at, Item::Fault);
+    }
+
+    pub(crate) fn next_fault(&mut self) {
+        self.plan_fault();
+        let host = self.havoc.index(self.hosts.len());
+        let target = self.havoc.index(self.hosts[host].targets.len());
+        let place = (host, target);
+        let draw = self.havoc.below(100);
+        let brief = self.havoc.between(Duration::from_millis(500), Duration::from_secs(8));
+        let long = self.havoc.between(Duration::from_secs(120), Duration::from_secs(1_200));
+        let now = self.now;
+        let it = &mut self.hosts[host].targets[target];
+        if it.fault.is_some() || it.process == Process::Stopped || it.is_faulty() {
+            return;
+        }
+        let kind = match draw {
+            0..30 => {
+                it.end(now, None, Some(9));
+                FaultKind::Killed
+            }
+            30..40 => {
+                it.end(now, Some(1), None);
+                FaultKind::Crashed
+            }
+            40..60 => {
+                it.hung = true;
+                FaultKind::Hung
+            }
+            60..72 => {
+                it.config_good = false;
+                it.end(now, Some(78), None);
+                FaultKind::ConfigCorrupted
+            }
+            72..84 => {
+                it.directory = 95;
+                FaultKind::DirectoryFull
+            }
+            84..88 if self.options.policy.profile == Profile::Standard => {
+                it.leaking = Some(now);
+                let run = it.run;
+                let at = now.after(Duration::from_secs(14 * 3600));
+                self.queue.push(at, Item::OutOfMemory { place, run });
+                FaultKind::MemoryLeak
+            }
+            84..94 => {
+                // It passes by itself, often before anybody can act.
+                it.hung = true;
+                let run = it.run;
+                self.queue.push(now.after(brief), Item::Passes { place, run });
+                FaultKind::Hung
+            }
+            _ => {
+                // No fault at all: its administrator works on it.
+                it.process = Process::Stopped;
+                self.queue.push(now.after(long), Item::Restarts(place));
+                self.changed(place);
+                return;
+            }
+        };
+        it.fault = Some(Fault { kind, since: now, detected: false });
+        it.last_faulty = now;
+        self.report.faults += 1;
+        self.report.by_kind.entry(kind.as_str()).or_default().faults += 1;
+        self.changed(place);
+    }
+
+    pub(crate) fn plan_trouble(&mut self) {
+        let hosts = f64::from(self.options.hosts);
+        let rate = hosts / TROUBLE_EACH.as_secs_f64() + 1.0 / KILL_EVERY.as_secs_f64();
+        let at = self.now.after(self.havoc.exponential(Duration::from_secs_f64(1.0 / rate)));
+        self.queue.push(at, Item::Trouble);
+    }
+
+    pub(crate) fn next_trouble(&mut self) {
+        self.plan_trouble();
+        let hosts = f64::from(self.options.hosts) / TROUBLE_EACH.as_secs_f64();
+        let kills = 1.0 / KILL_EVERY.as_secs_f64();
+        if self.havoc.chance(kills / (hosts + kills)) {
+            self.trouble_server();
+            return;
+        }
+        let host = self.havoc.index(self.hosts.len());
+        match self.havoc.below(10) {
+            0..4 => {
+                let time = self.havoc.between(Duration::from_secs(1), Duration::from_secs(900));
+                self.hosts[host].cut_until = self.now.after(time);
+                self.report.cuts += 1;
+            }
+            4..8 => self.kill_agent(host),
+            _ => {
+                // Somebody sets the clock.
+                let by = i64::try_from(self.havoc.below(240_000_000)).unwrap_or(0) - 120_000_000;
+                self.hosts[host].skew = by;
+            }
+        }
+    }
+
+    fn trouble_server(&mut self) {
+        if self.havoc.chance(0.5) {
+            let persisted = self.havoc.index(self.server.pending.len() + 1);
+            self.kill_server(persisted);
+        } else {
+            let effects = self.havoc.index(6);
+            self.server.doom = Doom::AfterCommit(effects);
+        }
+    }
+
+    /// The agent ends without warning. What its host does goes on.
+    pub(crate) fn kill_agent(&mut self, host: usize) {
+        if !self.hosts[host].agent_runs {
+            return;
+        }
+        self.report.agent_kills += 1;
+        self.break_stream(host);
+        let it = &mut self.hosts[host];
+        it.agent_runs = false;
+        it.life += 1;
+        it.close_stream();
+        it.executions.clear();
+        it.spool.clear();
+        let down = self.hands.between(Duration::from_millis(50), Duration::from_secs(20));
+        self.queue.push(self.now.after(down), Item::AgentStarts(host));
+    }
+
+    /// The agent starts again, and goes on from its ledger.
+    pub(crate) fn agent_starts(&mut self, host: usize) {
+        let now = self.now;
+        let it = &mut self.hosts[host];
+        it.agent_runs = true;
+        let again = it.recover(now);
+        self.plan_connect(host);
+        for command in again {
+            let begun = self.hosts[host].ledger.get(&command).is_some_and(|entry| entry.executing);
+            self.begin(host, command, begun);
+        }
+    }
+
+    pub(crate) fn plan_pause(&mut self) {
+        let at = self.now.after(self.havoc.exponential(PAUSE_EVERY));
+        self.queue.push(at, Item::Pause);
+    }
+
+    pub(crate) fn next_pause(&mut self) {
+        self.plan_pause();
+        let host = self.havoc.index(self.hosts.len());
+        let scope = match self.havoc.below(3) {
+            0 => Scope::Fleet,
+            1 => Scope::Host(self.hosts[host].id.clone()),
+            _ => Scope::Target(self.hosts[host].id.clone(), self.hosts[host].targets[0].name.clone()),
+        };
+        let time = self.havoc.between(Duration::from_secs(60), Duration::from_secs(900));
+        if self.server.engine.is_none() || self.pauses.iter().any(|(other, _, until)| *other == scope && self.now < *until) {
+            return;
+        }
+        let until = self.now.after(time);
+        let token = self.asked.len() as u64 + self.report.steps;
+        self.asked.push((token, scope.clone(), until));
+        let request = Request::Pause { scope, why: "simulated".to_owned(), until: Some(until) };
+        let by = self.operator.clone();
+        self.step(Event::Request { token, by, request });
+    }
+
+    /// A pause is confirmed: from here on it must hold, whatever happens to the server.
+    pub(crate) fn replied(&mut self, token: u64) {
+        let now = self.now;
+        self.pauses.retain(|(_, _, until)| now < *until);
+        if let Some(index) = self.asked.iter().position(|(asked, _, _)| *asked == token) {
+            let (_, scope, until) = self.asked.swap_remove(index);
+            self.pauses.push((scope, now, until));
+        }
+    }
+}

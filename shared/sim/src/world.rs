@@ -1,0 +1,274 @@
+//! The simulated world: hosts, network, server and the agenda that moves them.
+
+use std::time::Duration;
+
+use prunella_engine::Event;
+use prunella_model::command::BootId;
+use prunella_model::policy::Scope;
+use prunella_model::step::Risk;
+use prunella_model::{CommandId, FleetName, Generation, IncidentId, OperatorName, Timestamp};
+use prunella_ward::seal::{DOCUMENT_SCHEMA, Delegation, HostScope, Scope as DelegatedScope, SecretKey};
+use prunella_ward::{LocalPolicy, Own, Ward};
+
+use crate::agent::{Down, Host, Up};
+use crate::checks::{Checks, Trace};
+use crate::fleet::Layout;
+use crate::queue::Queue;
+use crate::report::{Options, Report};
+use crate::rng::Rng;
+use crate::server::Server;
+use crate::truth::{FaultKind, Place, Probe};
+
+/// The time at which every simulation begins, in seconds since the Unix epoch.
+pub(crate) const BEGIN: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+/// How often a new delegation is made; each is good for twice as long.
+const DELEGATION_EVERY: u64 = 6 * 3600;
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// An agent says everything that its probes say.
+    Beat(usize),
+    /// An agent looks through one probe and says what is new.
+    Look(Place, Probe),
+    /// A message reaches the server.
+    ToServer { host: usize, stream: u64, up: Box<Up> },
+    /// A message reaches an agent.
+    ToAgent { host: usize, stream: u64, down: Down },
+    /// A server notices that a stream has ended.
+    ServerNotices { host: usize, stream: u64 },
+    /// An agent notices that its stream has ended.
+    AgentNotices { host: usize, stream: u64 },
+    /// An agent tries to reach the server.
+    Connect { host: usize, life: u64 },
+    /// A step of a command is through.
+    Step { host: usize, life: u64, command: CommandId },
+    /// An agent starts again.
+    AgentStarts(usize),
+    /// A process ends by itself.
+    Exits { place: Place, run: u32 },
+    /// A short hang passes.
+    Passes { place: Place, run: u32 },
+    /// Memory runs out.
+    OutOfMemory { place: Place, run: u32 },
+    /// A person mends what was handed over.
+    Person { place: Place, incident: IncidentId },
+    /// A person starts what was stopped on purpose.
+    Restarts(Place),
+    /// The next fault.
+    Fault,
+    /// The next trouble of the control plane itself.
+    Trouble,
+    /// The next pause.
+    Pause,
+    /// The server is back.
+    ServerStarts,
+    /// A commit is on disk.
+    Committed { life: u64 },
+    /// A deadline of the engine.
+    Tick { life: u64, at: Timestamp },
+    /// The engine learns something of the server itself.
+    Tell { life: u64, event: Box<Event> },
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) queue: Queue<Item>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) server: Server,
+    pub(crate) options: Options,
+    pub(crate) checks: Checks,
+    pub(crate) trace: Trace,
+    pub(crate) report: Report,
+    pub(crate) net: Rng,
+    pub(crate) havoc: Rng,
+    pub(crate) hands: Rng,
+    pub(crate) streams: u64,
+    pub(crate) operator: OperatorName,
+    key: SecretKey,
+    /// Pauses that were confirmed, with their ends.
+    pub(crate) pauses: Vec<(Scope, Timestamp, Timestamp)>,
+    pub(crate) asked: Vec<(u64, Scope, Timestamp)>,
+    pub(crate) repair_times: Vec<f64>,
+}
+
+impl World {
+    /// A fleet at rest, before anything has started. Null when names are none, which no number of hosts leads to.
+    pub(crate) fn new(options: &Options) -> Option<Self> {
+        let now = BEGIN;
+        let fleet = FleetName::new("sim").ok()?;
+        let hosts = usize::try_from(options.hosts).ok()?;
+        let layout = Layout::new(hosts, now)?;
+        let mut hands = Rng::new(options.seed, "hands");
+        let mut all = Vec::new();
+        for (id, (targets, reports)) in layout.hosts.iter().zip(layout.targets.into_iter().zip(layout.reports)) {
+            let own = Own { fleet: fleet.clone(), host: id.clone(), enrolment: 1 };
+            let policy = LocalPolicy::of_targets(&reports, false, 60);
+            // Most clocks are good, some are off by up to two minutes.
+            let reach = if hands.chance(0.1) { 120_000_000 } else { 20_000 };
+            let skew = i64::try_from(hands.below(2 * reach)).unwrap_or(0) - i64::try_from(reach).unwrap_or(0);
+            all.push(Host {
+                id: id.clone(),
+                boot: BootId("boot-1".to_owned()),
+                targets,
+                reports,
+                names: layout.probes.clone(),
+                skew,
+                agent_runs: true,
+                life: 1,
+                cut_until: Timestamp::ZERO,
+                stream: None,
+                ward: Ward::new(own, policy, Generation::default()),
+                ledger: std::collections::BTreeMap::new(),
+                executions: Vec::new(),
+                spool: std::collections::VecDeque::new(),
+            });
+        }
+        let server = Server::new(fleet, hosts, options.policy.clone());
+        let mut world = Self {
+            now,
+            queue: Queue::new(),
+            hosts: all,
+            server,
+            options: options.clone(),
+            checks: Checks::default(),
+            trace: Trace::new(),
+            report: Report::new(options),
+            net: Rng::new(options.seed, "net"),
+            havoc: Rng::new(options.seed, "havoc"),
+            hands,
+            streams: 0,
+            operator: OperatorName::new("simulated").ok()?,
+            key: SecretKey::from_entropy(&[7; 32]),
+            pauses: Vec::new(),
+            asked: Vec::new(),
+            repair_times: Vec::new(),
+        };
+        world.set_off();
+        Some(world)
+    }
+
+    fn set_off(&mut self) {
+        self.start_server();
+        for host in 0..self.hosts.len() {
+            let life = self.hosts[host].life;
+            let at = self.now.after(self.net.between(Duration::from_millis(10), Duration::from_secs(5)));
+            self.queue.push(at, Item::Connect { host, life });
+            let beat = self.now.after(self.hands.between(Duration::ZERO, self.beat()));
+            self.queue.push(beat, Item::Beat(host));
+        }
+        if self.options.faults_per_host_day > 0.0 {
+            self.plan_fault();
+        }
+        if self.options.trouble {
+            self.plan_trouble();
+            self.plan_pause();
+        }
+    }
+
+    /// How often an agent says everything: well within what counts as silence, and within a minute.
+    pub(crate) fn beat(&self) -> Duration {
+        (self.options.policy.heartbeat * 2 / 5).min(Duration::from_secs(60))
+    }
+
+    /// The time since everything began: the boot clock of every host.
+    pub(crate) fn boot_clock(&self) -> Duration {
+        self.now.since(BEGIN)
+    }
+
+    /// The delegation in force.
+    pub(crate) fn delegation(&self) -> Delegation {
+        let version = self.boot_clock().as_secs() / DELEGATION_EVERY + 1;
+        let from = BEGIN.after(Duration::from_secs((version - 1) * DELEGATION_EVERY));
+        Delegation {
+            schema: DOCUMENT_SCHEMA,
+            fleet: self.server.fleet.clone(),
+            version,
+            key: self.key.public(),
+            not_before: from,
+            not_after: from.after(Duration::from_secs(2 * DELEGATION_EVERY)),
+            scope: DelegatedScope { max_risk: Risk::High, hosts: HostScope::All, per_hour: 60, steps: None },
+        }
+    }
+
+    /// Runs until the end, and says how it went.
+    pub(crate) fn run(mut self) -> Report {
+        let end = BEGIN.after(self.options.span());
+        while let Some((at, item)) = self.queue.pop() {
+            if at > end {
+                break;
+            }
+            self.now = self.now.max(at);
+            self.report.events += 1;
+            self.happen(item);
+        }
+        self.now = end;
+        self.finish()
+    }
+
+    fn happen(&mut self, item: Item) {
+        match item {
+            Item::Beat(host) => self.beats(host),
+            Item::Look(place, probe) => self.looks(place, probe),
+            Item::ToServer { host, stream, up } => self.server_hears(host, stream, *up),
+            Item::ToAgent { host, stream, down } => self.agent_hears(host, stream, down),
+            Item::ServerNotices { host, stream } => self.server_notices(host, stream),
+            Item::AgentNotices { host, stream } => self.agent_notices(host, stream),
+            Item::Connect { host, life } => self.connect(host, life),
+            Item::Step { host, life, command } => self.step_ends(host, life, command),
+            Item::AgentStarts(host) => self.agent_starts(host),
+            Item::Exits { place, run } => self.exits(place, run, Some(78), None),
+            Item::Passes { place, run } => self.passes(place, run),
+            Item::OutOfMemory { place, run } => self.exits(place, run, None, Some(9)),
+            Item::Person { place, incident } => self.person(place, incident),
+            Item::Restarts(place) => self.restarts(place),
+            Item::Fault => self.next_fault(),
+            Item::Trouble => self.next_trouble(),
+            Item::Pause => self.next_pause(),
+            Item::ServerStarts => self.start_server(),
+            Item::Committed { life } => self.commit_done(life),
+            Item::Tick { life, at } => self.tick(life, at),
+            Item::Tell { life, event } => {
+                if life == self.server.life {
+                    self.step(*event);
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> Report {
+        self.last_checks();
+        self.report.commands = self.checks.commands();
+        self.report.close(&self.checks, &self.trace, &mut self.repair_times);
+        self.report
+    }
+
+    fn last_checks(&mut self) {
+        let now = self.now;
+        for (id, record) in &self.server.committed.commands {
+            let slack = Duration::from_secs(300);
+            if record.report.is_none() && record.deadline.after(slack) < now && self.server.engine.is_some() {
+                let what = format!("command {id} has no outcome {:?} after its deadline", now.since(record.deadline));
+                self.checks.violated(now, "every_command_ends", what);
+            }
+        }
+        for host in &self.hosts {
+            for target in &host.targets {
+                let Some(fault) = target.fault.filter(|fault| !fault.detected) else { continue };
+                let patience = match fault.kind {
+                    FaultKind::MemoryLeak => continue,
+                    FaultKind::Killed
+                    | FaultKind::Crashed
+                    | FaultKind::Hung
+                    | FaultKind::ConfigCorrupted
+                    | FaultKind::DirectoryFull => Duration::from_secs(900),
+                };
+                if now.since(fault.since) > patience && now.since(host.cut_until) > patience {
+                    self.report.missed += 1;
+                }
+            }
+        }
+    }
+}
