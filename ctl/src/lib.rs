@@ -10,6 +10,9 @@ pub mod demo;
 pub mod doctor;
 pub mod fleet;
 pub mod processes;
+pub mod replay;
+pub mod simulate;
+pub mod store;
 pub mod up;
 
 use std::ffi::OsStr;
@@ -79,6 +82,12 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Measure this program on this machine.
     Bench(bench::BenchArgs),
+    /// Simulate a fleet with faults, cut links, and a server that is killed.
+    Simulate(simulate::SimulateArgs),
+    /// Show what was decided, and what another policy would have decided.
+    Replay(replay::ReplayArgs),
+    /// Check the store of a server that is down, or put an export in its place.
+    Store(store::StoreArgs),
     /// A small service chain that the demonstration breaks.
     #[command(hide = true)]
     Chain(chain::ChainArgs),
@@ -99,6 +108,9 @@ pub fn main() -> ExitCode {
         Verb::Agent(it) => it.run(),
         Verb::Doctor(it) => it.run(&cli.common),
         Verb::Bench(it) => it.run(&cli.common),
+        Verb::Simulate(it) => it.run(&cli.common),
+        Verb::Replay(it) => it.run(&cli.common),
+        Verb::Store(it) => it.run(&cli.common),
         Verb::Chain(it) => it.run(),
     };
     result.unwrap_or_else(|error| {

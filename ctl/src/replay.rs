@@ -110,7 +110,9 @@ fn print(replayed: &Replay) {
     let commands = |count: usize| format!("{count} command{}", if count == 1 { "" } else { "s" });
     print!("{} events, {} incidents, {}", replayed.events, replayed.stories.len(), commands(replayed.commands));
     match replayed.other_commands {
-        Some(other) => println!("; under the other policy {}, {} incidents differ", commands(other), replayed.different),
+        Some(other) => {
+            println!("; under the other policy {}, {} incidents differ", commands(other), replayed.different)
+        }
         None => println!(),
     }
     for broken in &replayed.broken {

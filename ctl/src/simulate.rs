@@ -116,7 +116,10 @@ fn print(report: &Report, seconds: f64, json: bool) -> anyhow::Result<()> {
         report.faults, report.detected, report.repaired, report.passed, report.by_person, report.missed
     );
     for (kind, it) in &report.by_kind {
-        println!("    {kind:<16} {} injected, {} repaired, {} mended by a person", it.faults, it.repaired, it.by_person);
+        println!(
+            "    {kind:<16} {} injected, {} repaired, {} mended by a person",
+            it.faults, it.repaired, it.by_person
+        );
     }
     println!(
         "  to repair     median {}, mean {}",

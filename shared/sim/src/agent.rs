@@ -194,10 +194,15 @@ impl Host {
     ///
     /// # Errors
     /// The ward's refusal.
-    pub(crate) fn judge(&mut self, opened: &Opened, delegation: &Delegation, now: Timestamp, boot: Duration) -> Result<(), Refusal> {
+    pub(crate) fn judge(
+        &mut self,
+        opened: &Opened,
+        delegation: &Delegation,
+        now: Timestamp,
+        boot: Duration,
+    ) -> Result<(), Refusal> {
         let moment = Moment { wall: self.clock(now), boot };
-        let seen =
-            Seen { boot: &self.boot, targets: &self.targets, names: &self.names, ledger: &self.ledger };
+        let seen = Seen { boot: &self.boot, targets: &self.targets, names: &self.names, ledger: &self.ledger };
         // Accepted with a warning about the intent's own expiry is accepted.
         self.ward.judge(opened, delegation, moment, &seen).map(drop)?;
         let intent = opened.intent.clone();
@@ -218,7 +223,13 @@ impl Host {
     }
 
     /// Notes what became of a command.
-    pub(crate) fn conclude(&mut self, command: CommandId, outcome: Outcome, started: Option<Timestamp>, now: Timestamp) -> Option<OutcomeReport> {
+    pub(crate) fn conclude(
+        &mut self,
+        command: CommandId,
+        outcome: Outcome,
+        started: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<OutcomeReport> {
         let ended_at = self.clock(now);
         let started_at = started.map(|at| self.clock(at));
         let entry = self.ledger.get_mut(&command)?;
@@ -261,7 +272,14 @@ pub(crate) fn challenge(stream: u64) -> Challenge {
 }
 
 /// A delivery as the server makes it. The intent's bytes are not carried: nothing here is signed.
-pub(crate) fn delivery(stream: u64, sequence: u64, issued_after: Duration, intent: Intent, generation: prunella_model::Generation, delegation_version: u64) -> Opened {
+pub(crate) fn delivery(
+    stream: u64,
+    sequence: u64,
+    issued_after: Duration,
+    intent: Intent,
+    generation: prunella_model::Generation,
+    delegation_version: u64,
+) -> Opened {
     let delivery = Delivery {
         schema: prunella_model::command::SCHEMA,
         intent: Vec::new(),

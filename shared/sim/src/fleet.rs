@@ -44,7 +44,8 @@ impl Layout {
     pub(crate) fn new(hosts: usize, now: Timestamp) -> Option<Self> {
         let names = Probe::ALL.map(|probe| name!(ProbeName, "{}", probe.name()));
         let [Some(a), Some(b), Some(c), Some(d)] = names else { return None };
-        let mut layout = Self { hosts: Vec::new(), targets: Vec::new(), reports: Vec::new(), probes: Names([a, b, c, d]) };
+        let mut layout =
+            Self { hosts: Vec::new(), targets: Vec::new(), reports: Vec::new(), probes: Names([a, b, c, d]) };
         for host in 0..hosts {
             layout.hosts.push(name!(HostId, "h{host:05}")?);
         }

@@ -175,7 +175,9 @@ impl World {
             _ => Scope::Target(self.hosts[host].id.clone(), self.hosts[host].targets[0].name.clone()),
         };
         let time = self.havoc.between(Duration::from_secs(60), Duration::from_secs(900));
-        if self.server.engine.is_none() || self.pauses.iter().any(|(other, _, until)| *other == scope && self.now < *until) {
+        if self.server.engine.is_none()
+            || self.pauses.iter().any(|(other, _, until)| *other == scope && self.now < *until)
+        {
             return;
         }
         let until = self.now.after(time);

@@ -105,7 +105,8 @@ impl Run {
         if decisions.is_empty() {
             return;
         }
-        self.broken.extend(self.engine.check_invariants().into_iter().map(|(name, what)| format!("{now:?} {name}: {what}")));
+        self.broken
+            .extend(self.engine.check_invariants().into_iter().map(|(name, what)| format!("{now:?} {name}: {what}")));
         for decision in decisions {
             self.tell(now, &decision);
         }
@@ -121,8 +122,15 @@ impl Run {
             Decision::Dispatch { intent, .. } => {
                 self.commands += 1;
                 let names: Vec<&str> = intent.steps.iter().map(|step| step.step.kind().as_str()).collect();
-                let target = intent.steps.first().map_or_else(String::new, |step| format!("{}/{}", intent.host, step.target));
-                self.push(intent.incident, target, now, "dispatch", &format!("{}: {}", intent.repair, names.join(", ")));
+                let target =
+                    intent.steps.first().map_or_else(String::new, |step| format!("{}/{}", intent.host, step.target));
+                self.push(
+                    intent.incident,
+                    target,
+                    now,
+                    "dispatch",
+                    &format!("{}: {}", intent.repair, names.join(", ")),
+                );
             }
             Decision::Store(_)
             | Decision::Audit(_)
@@ -211,9 +219,15 @@ fn story(target: String, first: Option<Told>, second: Option<Told>, compared: bo
 fn mark(recorded: &[Line], other: &mut [Line]) -> Option<u64> {
     let same = |a: &Line, b: &Line| a.kind == b.kind && (a.kind != "dispatch" || a.text == b.text);
     let quiet = |line: &&Line| line.kind != EventKind::RepairStarted.as_str();
-    let count = recorded.iter().filter(quiet).zip(other.iter().filter(|line| quiet(line))).take_while(|(a, b)| same(a, b)).count();
+    let count = recorded
+        .iter()
+        .filter(quiet)
+        .zip(other.iter().filter(|line| quiet(line)))
+        .take_while(|(a, b)| same(a, b))
+        .count();
     let rest = recorded.iter().filter(quiet).nth(count).map(|line| line.at);
-    let place = other.iter().enumerate().filter(|(_, line)| quiet(line)).nth(count).map(|(index, line)| (index, line.at));
+    let place =
+        other.iter().enumerate().filter(|(_, line)| quiet(line)).nth(count).map(|(index, line)| (index, line.at));
     let at = match (rest, place) {
         (None, None) => return None,
         (Some(at), None) | (None, Some((_, at))) => at,

@@ -55,7 +55,8 @@ impl Options {
     /// The command that repeats this run.
     #[must_use]
     pub fn command(&self) -> String {
-        let mut command = format!("prunella simulate --hosts {} --hours {} --seed {}", self.hosts, self.hours, self.seed);
+        let mut command =
+            format!("prunella simulate --hosts {} --hours {} --seed {}", self.hosts, self.hours, self.seed);
         if self.faults_per_host_day != FAULTS_PER_HOST_DAY {
             command.push_str(&format!(" --faults {}", self.faults_per_host_day));
         }

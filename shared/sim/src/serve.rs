@@ -203,7 +203,8 @@ impl World {
             Some(session) => {
                 session.sequence += 1;
                 let issued_after = now.since(session.since);
-                let opened = agent::delivery(session.stream, session.sequence, issued_after, intent, generation, version);
+                let opened =
+                    agent::delivery(session.stream, session.sequence, issued_after, intent, generation, version);
                 self.tell(host, Down::Command(Box::new(opened)));
             }
             None => {

@@ -1,0 +1,102 @@
+//! `prunella store`: what to do with a server's store while the server is down.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use prunella_server::store::{SledStore, export, sled};
+use serde_json::json;
+
+use crate::{Common, EXIT_OK, Output};
+
+const EXAMPLES: &str = "\
+Examples:
+  prunella store check --dir fleet                                          look at every value of the store
+  prunella store exports --dir fleet                                        list the exports that there are
+  prunella store import --dir fleet fleet/state/export/store-0000042.jsonl  go on from an export
+
+The server must not be running.";
+
+const CHECK: &str = "\
+Examples:
+  prunella store check --dir fleet";
+
+const EXPORTS: &str = "\
+Examples:
+  prunella store exports --dir fleet";
+
+const IMPORT: &str = "\
+Examples:
+  prunella store import --dir fleet fleet/state/export/store-0000042.jsonl
+
+The store that is there is moved aside, not removed. What happened after the export is lost; what agents remember of it
+is not, and they tell the server.";
+
+/// Checks a store, and puts an export in its place.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct StoreArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Look at every value of the store.
+    #[command(after_help = CHECK)]
+    Check,
+    /// List the exports, oldest first, and whether each is intact.
+    #[command(after_help = EXPORTS)]
+    Exports,
+    /// Make a new store from an export.
+    #[command(after_help = IMPORT)]
+    Import {
+        /// The export.
+        file: PathBuf,
+    },
+}
+
+impl StoreArgs {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What is wrong with the store, the export or the directory.
+    pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        let dir = common.dir.as_ref().context("say which fleet: --dir DIR")?;
+        let state = dir.join("state");
+        let json = common.output == Output::Json;
+        match self.verb {
+            Verb::Check => {
+                anyhow::ensure!(state.join("store.mark").exists(), "there is no store in {}", state.display());
+                drop(SledStore::open(&state)?);
+                if json { println!("{}", json!({"ok": true})) } else { println!("every value is as it was written") }
+            }
+            Verb::Exports => {
+                for path in export::list(&state.join("export"))? {
+                    let read = export::read(&path);
+                    let (entries, why) = (read.as_ref().ok().map(|it| it.entries.len()), read.as_ref().err());
+                    if json {
+                        let why = why.map(ToString::to_string);
+                        println!("{}", json!({"file": path, "entries": entries, "damaged": why}));
+                    } else {
+                        let state = entries.map_or_else(|| "DAMAGED".to_owned(), |it| format!("{it} entries"));
+                        println!("{}  {state}", path.display());
+                    }
+                }
+            }
+            Verb::Import { file } => {
+                let imported = sled::import(&state, &file)?;
+                if json {
+                    println!("{}", json!({"entries": imported.entries, "replaced": imported.replaced}));
+                } else {
+                    println!("the store holds {} entries from revision {}", imported.entries, imported.from.0);
+                    if let Some(aside) = imported.replaced {
+                        println!("what was there before is in {}", aside.display());
+                    }
+                }
+            }
+        }
+        Ok(ExitCode::from(EXIT_OK))
+    }
+}
