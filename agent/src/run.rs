@@ -1,0 +1,136 @@
+//! The agent from its start to its end: everything in its order, then the loop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use prunella_identity::JoinToken;
+use prunella_model::command::BootId;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::authority::Authority;
+use crate::config::AgentConfig;
+use crate::driver::{Driver, Parts};
+use crate::enrol::{EnrolError, Membership};
+use crate::execute::{Body, Executor, ExecutorParts};
+use crate::pause::PauseFiles;
+use crate::senses::Senses;
+use crate::state_dir::StateDir;
+use crate::stop::Stop;
+
+/// How many things seen may wait for the loop. It takes them at once; only a slow disk makes it late.
+const SENSED: usize = 256;
+
+/// Threads for looking up names, the only thing here that blocks. One would let a slow name server hold up another.
+const BLOCKING_THREADS: usize = 2;
+
+/// How long such a thread stays without work.
+const BLOCKING_IDLE: Duration = Duration::from_secs(5);
+
+/// What the agent is started with.
+#[derive(Debug, Clone)]
+pub struct RunArgs {
+    /// Where `agent.toml` is.
+    pub config: PathBuf,
+    /// A join token; needed only as long as the host is not a member of a fleet.
+    pub join_token: Option<String>,
+    /// Stop in good order when this process, the parent, ends.
+    pub with_parent: Option<u32>,
+}
+
+/// Runs the agent until SIGTERM, SIGINT or its parent's end. It uses the calling thread alone.
+///
+/// # Errors
+/// When it cannot begin: `agent.toml` is wrong, the host is no member of a fleet and cannot become one, or another agent
+/// uses the same state directory. Once it runs it goes on, and reports what is wrong.
+pub fn run(args: RunArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_IDLE)
+        .build()
+        .context("no event loop can be made")?;
+    let done = LocalSet::new().block_on(&runtime, live(args));
+    // A name that is still being looked up must not hold up the end.
+    runtime.shutdown_background();
+    done
+}
+
+async fn live(args: RunArgs) -> anyhow::Result<()> {
+    // First, so that a signal during a slow start is not lost.
+    let mut stop = Stop::watch(args.with_parent)?;
+    let config = Arc::new(AgentConfig::load(&args.config)?);
+    let state = StateDir::open(&config.state_dir)?;
+    let _alone = state.lock()?;
+    let membership = tokio::select! {
+        membership = become_member(&config, &state, args.join_token.as_deref()) => membership?,
+        why = stop.asked() => {
+            tracing::info!(target: "prunella::agent", why, "stopped before this host was a member");
+            return Ok(());
+        }
+    };
+    let boot = boot_id()?;
+    let (sensed, seen) = mpsc::channel(SENSED);
+    let senses = Senses::start(Arc::clone(&config), sensed).await?;
+    let pause = PauseFiles::new(vec![config.limits.pause_file.clone(), state.path("pause")]);
+    let authority = Authority::new(state.clone(), membership.anchor().clone());
+    let (mut membership, body) = (membership, Body::new(senses.clone()));
+    let (executor, ends) = Executor::open(ExecutorParts {
+        config: Arc::clone(&config),
+        state,
+        boot: boot.clone(),
+        membership: &mut membership,
+        body,
+        pause: pause.clone(),
+    });
+    tracing::info!(
+        target: "prunella::agent", host = %config.host, fleet = %membership.enrolment().fleet,
+        targets = config.targets.len(), "watching"
+    );
+    // Without a service manager that asks for it this does nothing.
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    let driver = Driver::new(Parts { config, boot, membership, authority, senses, executor, ends, pause });
+    driver.run(stop, seen).await;
+    Ok(())
+}
+
+/// Reads the papers of this host, or trades the join token for some.
+async fn become_member(
+    config: &AgentConfig,
+    state: &StateDir,
+    token: Option<&str>,
+) -> Result<Membership, EnrolError> {
+    let token = token.map(str::parse::<JoinToken>).transpose()?;
+    let member = Membership::load(state)?;
+    match (member, token) {
+        (Some(member), token) => {
+            member.check(&config.host, token.as_ref())?;
+            match token {
+                // What was done before is not known any more. A new enrolment makes old commands void.
+                Some(token) if Executor::has_lost_its_ledger(state, &member) => {
+                    Membership::join(state, &config.host, &token).await
+                }
+                Some(_) | None => Ok(member),
+            }
+        }
+        (None, Some(token)) => Membership::join(state, &config.host, &token).await,
+        (None, None) => Err(EnrolError::NoToken),
+    }
+}
+
+fn boot_id() -> anyhow::Result<BootId> {
+    const FILE: &str = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(FILE).with_context(|| format!("cannot read {FILE}; is /proc mounted?"))?;
+    Ok(BootId(text.trim().to_owned()))
+}
+
+/// Starts logging to standard error: `PRUNELLA_LOG` says what, `info` when it is not set.
+pub fn start_logging(json: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("PRUNELLA_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A subscriber that is set already is the caller's choice.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+}
