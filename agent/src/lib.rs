@@ -4,15 +4,23 @@ pub mod authority;
 mod board;
 pub mod clock;
 pub mod config;
+mod driver;
 pub mod enrol;
+pub mod execute;
+#[cfg(test)]
+mod fixture;
 pub mod ledger;
 pub mod pause;
 mod probes;
+mod run;
 pub mod senses;
 pub mod services;
 pub mod snapshot;
 pub mod spool;
 pub mod state_dir;
 pub mod steps;
+mod stop;
 mod tree;
 pub mod uplink;
+
+pub use run::{RunArgs, run, start_logging};

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Why the agent cannot watch for its end.
 #[derive(Debug, thiserror::Error)]
-pub enum StopError {
+pub(crate) enum StopError {
     /// The system refuses.
     #[error("cannot watch for signals and the parent's end")]
     Io(#[from] io::Error),
@@ -22,7 +22,7 @@ pub enum StopError {
 }
 
 /// Waits for what makes the agent stop.
-pub struct Stop {
+pub(crate) struct Stop {
     terminate: Signal,
     interrupt: Signal,
     parent: Option<AsyncFd<rustix::fd::OwnedFd>>,
@@ -35,7 +35,7 @@ impl Stop {
     ///
     /// # Errors
     /// [`StopError`].
-    pub fn watch(parent: Option<u32>) -> Result<Self, StopError> {
+    pub(crate) fn watch(parent: Option<u32>) -> Result<Self, StopError> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -44,7 +44,7 @@ impl Stop {
     }
 
     /// Returns why to stop, once there is a reason. Dropping the future loses nothing.
-    pub async fn asked(&mut self) -> &'static str {
+    pub(crate) async fn asked(&mut self) -> &'static str {
         let ended = async {
             match &self.parent {
                 // An error means that the descriptor is of no use any more, just as after the end.
@@ -68,5 +68,7 @@ fn watch_parent(expected: u32) -> Result<AsyncFd<rustix::fd::OwnedFd>, StopError
     if getppid() != Some(pid) {
         return Err(orphan());
     }
-    Ok(AsyncFd::with_interest(pidfd, Interest::READABLE)?)
+    #[expect(deprecated, reason = "its replacement is unsafe to call; the owned descriptor stays open all the time")]
+    let parent = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
+    Ok(parent)
 }

@@ -80,7 +80,7 @@ impl Course {
         report
     }
 
-    async fn steps(&mut self, body: &Rc<Body>ody, ledger: &RefCell<Result<Ledger, String>>, pause: &PauseFiles) -> Outcome {
+    async fn steps(&mut self, body: &Rc<Body>, ledger: &RefCell<Result<Ledger, String>>, pause: &PauseFiles) -> Outcome {
         let deadline = Instant::now() + self.intent.max_run;
         for index in self.from..self.intent.steps.len() {
             let (Some(step), Ok(number)) = (self.intent.steps.get(index).cloned(), u32::try_from(index)) else { break };

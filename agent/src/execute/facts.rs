@@ -28,7 +28,7 @@ impl Facts for HostFacts<'_> {
         self.senses.status(target, probe)
     }
     fn knows(&self, command: CommandId) -> bool {
-        self.ledger.is_some_and(|ledger| ledger.knows(command))
+        self.ledger.is_some_and(|ledger| ledger.knows(command).is_some())
     }
     fn paused(&self) -> Option<String> {
         self.paused.clone()
