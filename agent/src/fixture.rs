@@ -1,6 +1,5 @@
 //! A small fleet for tests: an authority, keys, documents, one host whose one service counts its starts.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,13 +124,19 @@ impl Host {
         Self { config, state, dir }
     }
 
+    /// How often the service has been started.
     pub(crate) fn starts(&self) -> usize {
-        starts(self.dir.path())
+        std::fs::read_to_string(self.dir.path().join("starts")).map_or(0, |text| text.lines().count())
     }
-}
 
-pub(crate) fn starts(dir: &Path) -> usize {
-    std::fs::read_to_string(dir.join("starts")).map_or(0, |text| text.lines().count())
+    /// The same, once a process that was started has had the time to say so.
+    pub(crate) async fn starts_after(&self, at_least: usize) -> usize {
+        let patience = tokio::time::Instant::now() + Duration::from_secs(10);
+        while self.starts() < at_least && tokio::time::Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.starts()
+    }
 }
 
 pub(crate) fn web() -> TargetName {
