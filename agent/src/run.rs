@@ -97,11 +97,7 @@ async fn live(args: RunArgs) -> anyhow::Result<()> {
 }
 
 /// Reads the papers of this host, or trades the join token for some.
-async fn become_member(
-    config: &AgentConfig,
-    state: &StateDir,
-    token: Option<&str>,
-) -> Result<Membership, EnrolError> {
+async fn become_member(config: &AgentConfig, state: &StateDir, token: Option<&str>) -> Result<Membership, EnrolError> {
     let token = token.map(str::parse::<JoinToken>).transpose()?;
     let member = Membership::load(state)?;
     match (member, token) {

@@ -80,7 +80,12 @@ impl Course {
         report
     }
 
-    async fn steps(&mut self, body: &Rc<Body>, ledger: &RefCell<Result<Ledger, String>>, pause: &PauseFiles) -> Outcome {
+    async fn steps(
+        &mut self,
+        body: &Rc<Body>,
+        ledger: &RefCell<Result<Ledger, String>>,
+        pause: &PauseFiles,
+    ) -> Outcome {
         let deadline = Instant::now() + self.intent.max_run;
         for index in self.from..self.intent.steps.len() {
             let (Some(step), Ok(number)) = (self.intent.steps.get(index).cloned(), u32::try_from(index)) else { break };
@@ -89,7 +94,11 @@ impl Course {
                 return Outcome::Cancelled { done: number };
             }
             if self.intent.dry_run {
-                self.notes.push(format!("dry run: {} on {} was not carried out", step.step.kind().as_str(), step.target));
+                self.notes.push(format!(
+                    "dry run: {} on {} was not carried out",
+                    step.step.kind().as_str(),
+                    step.target
+                ));
                 continue;
             }
             if let Err(why) = executing(ledger, &self.intent, number) {
@@ -107,7 +116,12 @@ impl Course {
 
     /// Carries one step out. When the time is over it goes on by itself, because half a step is worse than a late one;
     /// but what becomes of it is not known then.
-    async fn step(&self, body: &Rc<Body>, step: &TargetStep, deadline: Instant) -> Result<Result<String, String>, String> {
+    async fn step(
+        &self,
+        body: &Rc<Body>,
+        step: &TargetStep,
+        deadline: Instant,
+    ) -> Result<Result<String, String>, String> {
         let (hands, todo) = (Rc::clone(body), step.clone());
         let doing = tokio::task::spawn_local(async move { hands.carry_out(&todo).await });
         let what = || format!("{} on {}", step.step.kind().as_str(), step.target);

@@ -24,8 +24,8 @@ use tokio::sync::mpsc;
 pub use body::Body;
 
 use crate::clock;
-use crate::driver::causes;
 use crate::config::AgentConfig;
+use crate::driver::causes;
 use crate::enrol::Membership;
 use crate::ledger::{Ledger, State};
 use crate::pause::PauseFiles;
@@ -109,11 +109,7 @@ impl Executor {
             tracing::error!(target: "prunella::ledger", %why, "only observing");
         }
         let enrolment = membership.enrolment();
-        let own = Own {
-            fleet: enrolment.fleet.clone(),
-            host: enrolment.host.clone(),
-            enrolment: enrolment.enrolment,
-        };
+        let own = Own { fleet: enrolment.fleet.clone(), host: enrolment.host.clone(), enrolment: enrolment.enrolment };
         let reports = body.targets();
         let policy = LocalPolicy::of_targets(&reports, config.limits.observe_only, config.limits.repairs_per_hour);
         let mark = ledger.as_ref().map(Ledger::mark).unwrap_or_default();
@@ -214,7 +210,9 @@ impl Executor {
         objection: Option<String>,
     ) -> Result<Opened, Refusal> {
         let Some(trust) = trust else {
-            return Err(Refusal::NoDelegation { why: "the server has not shown where its authority comes from".into() });
+            return Err(Refusal::NoDelegation {
+                why: "the server has not shown where its authority comes from".into(),
+            });
         };
         let opened = trust.open_command(command, wire::decode_delivery, wire::decode_intent)?;
         let now = Moment { wall: clock::wall_now(), boot: clock::boot_now() };
@@ -280,7 +278,8 @@ impl Executor {
             confirmed_by: None,
         };
         // Only what is signed: anybody else could fill the ledger, and use up the ids of commands to come.
-        let signed = trust.is_some_and(|it| it.open_command(command, wire::decode_delivery, wire::decode_intent).is_ok());
+        let signed =
+            trust.is_some_and(|it| it.open_command(command, wire::decode_delivery, wire::decode_intent).is_ok());
         if let (true, Ok(ledger)) = (signed, slot.as_mut()) {
             course::log_failure(ledger.finished(&report));
         }

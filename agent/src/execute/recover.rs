@@ -207,7 +207,10 @@ fn is_done(intent: &Intent, step: &TargetStep, now: &impl Now) -> bool {
             // Without a run to compare with, nothing is shown.
             None => false,
         },
-        Step::StopService { .. } | Step::SignalProcess { .. } | Step::CleanDirectory { .. } | Step::RestoreFile { .. } => false,
+        Step::StopService { .. }
+        | Step::SignalProcess { .. }
+        | Step::CleanDirectory { .. }
+        | Step::RestoreFile { .. } => false,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use proptest::test_runner::{Config, TestRunner};
 use prunella_model::command::{Challenge, Delivery, Precondition};
 use prunella_model::observation::Instance;
 use prunella_model::step::Step;
 use prunella_model::{FleetName, HostId, Id};
 use prunella_seal::SecretKey;
-use proptest::test_runner::{Config, TestRunner};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
@@ -115,14 +115,19 @@ async fn a_command_is_carried_out_once_and_its_outcome_is_kept_until_it_is_ackno
         let command = delivery(&lab.intent(1), CHALLENGE, 1);
         assert_eq!(lab.deliver(&command), Receipt::Accepted(id(1)));
         // The same delivery again, while the first is under way: it is neither carried out nor called refused.
-        assert!(matches!(lab.deliver(&command), Receipt::Known { state: State::Intended | State::Executing { .. }, .. }));
+        assert!(matches!(
+            lab.deliver(&command),
+            Receipt::Known { state: State::Intended | State::Executing { .. }, .. }
+        ));
         let report = lab.end().await;
         assert_eq!((report.command, &report.outcome), (id(1), &Outcome::Done), "{report:?}");
         assert_eq!(lab.executor.unacknowledged(), std::slice::from_ref(&report));
         // And after its end, in a fresh delivery: what became of it is said again.
         let again = delivery(&lab.intent(1), CHALLENGE, 2);
         match lab.deliver(&again) {
-            Receipt::Known { refusal: Refusal::AlreadyKnown, state: State::Finished(held), .. } => assert_eq!(held, report),
+            Receipt::Known { refusal: Refusal::AlreadyKnown, state: State::Finished(held), .. } => {
+                assert_eq!(held, report)
+            }
             other => panic!("{other:?}"),
         }
         lab.executor.acknowledged(&[id(1)]);
@@ -204,7 +209,8 @@ async fn a_replayed_delivery_is_refused() {
         // Another command under an old number of the stream.
         let late = delivery(&lab.intent(2), CHALLENGE, 4);
         assert_eq!(lab.code(&late), "REPLAYED");
-        let replaced = Delivery { generation: Generation(Id { epoch: 6, counter: 9 }), ..delivery(&lab.intent(3), CHALLENGE, 6) };
+        let replaced =
+            Delivery { generation: Generation(Id { epoch: 6, counter: 9 }), ..delivery(&lab.intent(3), CHALLENGE, 6) };
         assert_eq!(lab.code(&replaced), "STALE_GENERATION");
         assert_eq!(lab.host.starts_after(1).await, 1);
     })
@@ -355,9 +361,11 @@ async fn no_mutation_of_a_good_command_is_ever_accepted() {
                     2 => mutated.insert(at, mask),
                     _ => drop(mutated.remove(at)),
                 }
-                let decoded = prost::Message::decode(&*mutated).ok().and_then(|it| wire::decode_signed_command(it).ok());
+                let decoded =
+                    prost::Message::decode(&*mutated).ok().and_then(|it| wire::decode_signed_command(it).ok());
                 // What is not readable is not even judged. What differs only around the signed bytes is the same command.
-                let Some(command) = decoded.filter(|it| it.delivery.payload != good.delivery.payload || !signed(it, &good))
+                let Some(command) =
+                    decoded.filter(|it| it.delivery.payload != good.delivery.payload || !signed(it, &good))
                 else {
                     return Ok(());
                 };

@@ -107,7 +107,10 @@ fn what_can_be_repeated_goes_on_while_the_decision_still_stands() {
 #[test]
 fn the_remaining_steps_follow_only_if_they_can_be_repeated() {
     assert!(matches!(decide(&[restart(), restore()], Some(0), &host_with("new")), Fate::GoOn(1, _)));
-    assert!(matches!(over(decide(&[restore(), restart()], Some(0), &host_with("old"))), Outcome::Failed { step: 0, .. }));
+    assert!(matches!(
+        over(decide(&[restore(), restart()], Some(0), &host_with("old"))),
+        Outcome::Failed { step: 0, .. }
+    ));
 }
 
 #[test]
