@@ -74,7 +74,10 @@ impl CommandService {
 
     /// What is known now. A service that detaches may have been started by somebody else meanwhile.
     pub(super) fn look(self: &Arc<Self>) -> Look {
-        if self.config.pid_file.is_some() && self.state().run.is_none() && self.turn.try_lock().is_ok() {
+        if self.config.pid_file.is_some()
+            && let Ok(_turn) = self.turn.try_lock()
+            && self.state().run.is_none()
+        {
             self.adopt_from_pid_file();
         }
         self.state().life.look()
