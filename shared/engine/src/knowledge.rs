@@ -45,6 +45,12 @@ pub(crate) fn fingerprint(rule: &str, kind: &str, symptom: Option<&str>) -> Fing
     Fingerprint(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// The key under which it is learned what helps against a fault *from a cause*: what heals a killed process says nothing
+/// of one whose configuration is corrupted.
+pub(crate) fn lesson_key(fault: &Fingerprint, cause: &str) -> Fingerprint {
+    fingerprint("lesson", &fault.0, Some(cause))
+}
+
 impl Knowledge {
     /// Goes on from what is stored.
     pub(crate) fn load(records: Vec<KnowledgeRecord>) -> Self {
@@ -56,7 +62,7 @@ impl Knowledge {
         self.records.values().cloned().collect()
     }
 
-    /// What is known of a repair for a fault.
+    /// What is known of a repair for a fault. All fingerprints here are those of [`lesson_key`].
     pub(crate) fn of(&self, fingerprint: &Fingerprint, repair: &RepairName) -> Option<&KnowledgeRecord> {
         self.records.get(&(fingerprint.clone(), repair.clone()))
     }

@@ -299,8 +299,18 @@ impl Engine {
         self.out.incidents.insert(id);
     }
 
-    /// Asks an agent to look at a target now.
+    /// Asks an agent to look at a target, unless it has just been asked: each answer wakes what asked for it, so without
+    /// this a fault that lasts would be looked at as fast as the wire allows.
     fn probe(&mut self, key: Key) {
+        let (now, tick) = (self.now, self.tick(key));
+        if self.target_at(key).asked.is_none_or(|asked| now.since(asked) >= tick) {
+            self.probe_now(key);
+        }
+    }
+
+    /// Asks an agent to look at a target now.
+    fn probe_now(&mut self, key: Key) {
+        self.target_mut(key).asked = Some(self.now);
         self.out.probes.insert((key.host, Some(key.target)));
     }
 

@@ -16,10 +16,14 @@ use crate::Engine;
 use crate::cause::Cause;
 use crate::incident::Case;
 use crate::key::{Key, at};
+use crate::knowledge::lesson_key;
 use crate::repairs::{Patient, REPAIRS, Repair};
 
 /// What having failed in the same incident leaves of a repair's chance.
 const FAILED_HERE: f64 = 0.1;
+
+/// No repair counts as faster than this. Below a second speed is no reason to prefer one that helps less.
+const TAKES_LEAST: Duration = Duration::from_secs(1);
 
 /// A repair that was chosen, with everything that its command needs.
 #[derive(Debug, Clone)]
@@ -128,13 +132,14 @@ impl Engine {
         let steps = repair.steps(patient)?;
         not_permitted(patient, &steps).map_or(Ok(()), Err)?;
         let failed = case.it.attempts.iter().filter(|it| it.repair == name && did_not_help(it)).count();
-        let mut chance = self.knowledge.chance(&case.it.fault.fingerprint, &name, prior);
+        let key = lesson_key(&case.it.fault.fingerprint, cause.as_str());
+        let mut chance = self.knowledge.chance(&key, &name, prior);
         for _ in 0..failed {
             chance *= FAILED_HERE;
         }
         let cost = repair.cost(patient);
-        let known = self.knowledge.of(&case.it.fault.fingerprint, &name).and_then(|it| it.mean_time);
-        let takes = known.unwrap_or(cost.takes).max(Duration::from_millis(1)).as_secs_f64();
+        let known = self.knowledge.of(&key, &name).and_then(|it| it.mean_time);
+        let takes = known.unwrap_or(cost.takes).max(TAKES_LEAST).as_secs_f64();
         let alone = libm::exp(-takes / cause.self_recovery().as_secs_f64());
         let score = (1.0 - (1.0 - chance) * alone) / (takes + cost.harm.as_secs_f64());
         let undo = repair.undo_steps(patient).filter(|steps| not_permitted(patient, steps).is_none());

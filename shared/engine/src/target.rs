@@ -218,6 +218,8 @@ pub(crate) struct Target {
     pub(crate) watchers: BTreeSet<IncidentId>,
     /// What its host's last review found, to see when dependents must be judged again.
     pub(crate) ailing: bool,
+    /// When its agent was last asked to probe it.
+    pub(crate) asked: Option<Timestamp>,
     /// When it was last seen to be well again after ailing, by the server's clock.
     pub(crate) well_since: Option<Timestamp>,
 }
@@ -239,6 +241,7 @@ impl Target {
             muted: BTreeSet::new(),
             watchers: BTreeSet::new(),
             ailing: false,
+            asked: None,
             well_since: None,
         }
     }

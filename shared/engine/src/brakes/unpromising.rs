@@ -1,7 +1,7 @@
 //! A repair that experience says does not help.
 
 use super::{Ask, Brake, Class, Stop};
-use crate::knowledge::alone;
+use crate::knowledge::{alone, lesson_key};
 use crate::repairs;
 
 /// Fewer trials than this prove nothing.
@@ -27,7 +27,8 @@ impl Brake for Unpromising {
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let repair = repairs::by_name(ask.repair.as_str())?;
         let prior = repair.treats().iter().find(|(cause, _)| *cause == ask.cause).map(|(_, prior)| *prior)?;
-        let (upper, trials) = ask.engine.knowledge.upper(&ask.case.it.fault.fingerprint, ask.repair, prior);
+        let key = lesson_key(&ask.case.it.fault.fingerprint, ask.cause.as_str());
+        let (upper, trials) = ask.engine.knowledge.upper(&key, ask.repair, prior);
         let nothing = alone(ask.cause.self_recovery(), ask.engine.policy.verification.deadline).max(0.05);
         if trials < TRIALS_LEAST || upper >= nothing {
             return None;

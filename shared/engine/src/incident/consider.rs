@@ -71,7 +71,7 @@ impl Engine {
         let Some(case) = self.cases.get(&id) else { return };
         let key = case.key;
         if row < self.policy.verification.successes {
-            self.probe(key);
+            self.probe_now(key);
             self.look_again(id, self.tick(key));
             return;
         }

@@ -238,7 +238,7 @@ impl Engine {
         case.afresh = now;
         case.since = None;
         self.enter_state(id, IncidentState::Diagnosing);
-        self.probe(key);
+        self.probe_now(key);
         self.look_again(id, self.tick(key));
     }
 
@@ -271,7 +271,7 @@ impl Engine {
             case.enter(Stage::Verify, now, health, "looking at the original symptom again");
         }
         self.enter_state(id, IncidentState::Verifying { until });
-        self.probe(key);
+        self.probe_now(key);
         self.woken.insert(id);
     }
 }

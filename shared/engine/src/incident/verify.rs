@@ -14,7 +14,7 @@ use crate::Engine;
 use crate::cause::Cause;
 use crate::diagnosis::Presence;
 use crate::key::{Key, at};
-use crate::knowledge::{Lesson, alone};
+use crate::knowledge::{Lesson, alone, lesson_key};
 use crate::repairs;
 use crate::rules::Symptom;
 use crate::target::{Exit, Life};
@@ -47,6 +47,10 @@ impl Engine {
             return;
         }
         match self.presence(case, since) {
+            Presence::Gone(row) if row >= successes && !over && self.must_outlive(id, key).is_some() => {
+                let left = self.must_outlive(id, key).unwrap_or_default();
+                self.look_again(id, left.min(until.since(self.now)));
+            }
             Presence::Gone(row) if row >= successes => match self.whole(key, since) {
                 Whole::Well => self.conclude(id, Verdict::Recovered, "the symptom is gone"),
                 Whole::Fails(what) if over => {
@@ -71,7 +75,12 @@ impl Engine {
             Presence::Unknown if over => {
                 self.conclude(id, Verdict::Inconclusive, "no fresh evidence before the deadline")
             }
-            Presence::Gone(_) | Presence::Unknown => self.ask_again(id, key, until),
+            Presence::Gone(_) => {
+                // It is getting well: the next good answer may come at once.
+                self.probe_now(key);
+                self.look_again(id, self.tick(key).min(until.since(self.now)));
+            }
+            Presence::Unknown => self.ask_again(id, key, until),
         }
     }
 
@@ -113,6 +122,19 @@ impl Engine {
             Some(named) => done && exit.instance != *named,
             None => done && exit.host >= since,
         }
+    }
+
+    /// How long the run that lives must still last to outlive those that ended by themselves since the incident was
+    /// opened: one that is going to end like them looks well until then. Null when it has.
+    fn must_outlive(&self, id: IncidentId, key: Key) -> Option<Duration> {
+        let case = self.cases.get(&id)?;
+        let process = &self.target_at(key).process;
+        let opened = self.hosts[at(key.host)].clock.to_host(case.it.opened_at);
+        let most = self.policy.verification.deadline / 4;
+        let short = process.exits.iter().filter(|exit| !exit.came_from_outside() && exit.host >= opened);
+        let longest = short.filter_map(|exit| exit.ran).filter(|ran| *ran <= most).max()?;
+        let age = self.now.since(process.began.filter(|_| process.life == Life::Running)?);
+        (longest * 2).checked_sub(age).filter(|left| !left.is_zero())
     }
 
     /// Looks at the target as a whole: its process and its service must work, unless something upstream is broken.
@@ -209,8 +231,10 @@ impl Engine {
         if let Some(since) = since {
             case.afresh = self.hosts[host].clock.to_server(since, self.now);
         }
+        let key = case.key;
         self.enter_state(id, IncidentState::Diagnosing);
-        self.woken.insert(id);
+        // Faults that verification kept out may join now.
+        self.review(key);
     }
 
     fn verdict_evidence(&self, key: Key, since: Timestamp) -> Vec<Evidence> {
@@ -316,6 +340,12 @@ impl Engine {
             case.leave(now, health, &format!("relapsed: {seen}"));
             case.relapsed = true;
             case.recurrence = true;
+            // What did not last did not help: nothing else may be learned from it, nor tried on the strength of it.
+            let healer = case.it.attempts.iter_mut().rev().find(|it| it.verdict == Some(Verdict::Recovered));
+            if let Some(attempt) = healer {
+                attempt.verdict = Some(Verdict::Unchanged);
+                attempt.verdict_at = Some(now);
+            }
             case.it.recovered_at = None;
             case.since = None;
         }
@@ -341,6 +371,7 @@ impl Engine {
     ) {
         let known = repairs::by_name(repair.as_str());
         let prior = known.and_then(|it| it.treats().iter().find(|(it, _)| *it == cause)).map_or(0.5, |it| it.1);
+        let print = &lesson_key(print, cause.as_str());
         let chance = self.knowledge.chance(print, repair, prior);
         let took = match lesson {
             Lesson::Healed(took) => took,

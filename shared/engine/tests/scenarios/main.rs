@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// The most restarts that one text is played with.
-const CUTS: usize = 16;
+const CUTS: usize = 8;
 
 fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios")
