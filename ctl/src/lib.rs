@@ -6,9 +6,13 @@
 pub mod bench;
 pub mod chain;
 pub mod children;
+pub mod client;
+pub mod commands;
 pub mod demo;
 pub mod doctor;
 pub mod fleet;
+pub mod names;
+pub mod output;
 pub mod processes;
 pub mod replay;
 pub mod simulate;
@@ -88,6 +92,32 @@ enum Verb {
     Replay(replay::ReplayArgs),
     /// Check the store of a server that is down, or put an export in its place.
     Store(store::StoreArgs),
+    /// The fleet in one look.
+    Status(commands::status::StatusArgs),
+    /// Hosts, or one host in detail.
+    Hosts(commands::hosts::HostsArgs),
+    /// Targets, or one target in detail.
+    Targets(commands::targets::TargetsArgs),
+    /// Faults from opening to closing.
+    Incidents(commands::incidents::IncidentsArgs),
+    /// The whole story of one incident.
+    Explain(commands::explain::ExplainArgs),
+    /// What happens, as it happens.
+    Events(commands::events::EventsArgs),
+    /// Try a repair now, or give an incident up.
+    Repair(commands::repair::RepairArgs),
+    /// Stop repairs of the fleet, a host or a target.
+    Pause(commands::pause::PauseArgs),
+    /// Lift a pause.
+    Resume(commands::pause::ResumeArgs),
+    /// Every limit on acting, and what it holds back.
+    Brakes(commands::brakes::BrakesArgs),
+    /// Who did what to whom and why, and whether that record is intact.
+    Audit(commands::audit::AuditArgs),
+    /// Make a token for a new host or for an operator.
+    Token(commands::token::TokenArgs),
+    /// Show or replace the fleet's policy.
+    Policy(commands::policy::PolicyArgs),
     /// A small service chain that the demonstration breaks.
     #[command(hide = true)]
     Chain(chain::ChainArgs),
@@ -111,6 +141,19 @@ pub fn main() -> ExitCode {
         Verb::Simulate(it) => it.run(&cli.common),
         Verb::Replay(it) => it.run(&cli.common),
         Verb::Store(it) => it.run(&cli.common),
+        Verb::Status(it) => it.run(&cli.common),
+        Verb::Hosts(it) => it.run(&cli.common),
+        Verb::Targets(it) => it.run(&cli.common),
+        Verb::Incidents(it) => it.run(&cli.common),
+        Verb::Explain(it) => it.run(&cli.common),
+        Verb::Events(it) => it.run(&cli.common),
+        Verb::Repair(it) => it.run(&cli.common),
+        Verb::Pause(it) => it.run(&cli.common),
+        Verb::Resume(it) => it.run(&cli.common),
+        Verb::Brakes(it) => it.run(&cli.common),
+        Verb::Audit(it) => it.run(&cli.common),
+        Verb::Token(it) => it.run(&cli.common),
+        Verb::Policy(it) => it.run(&cli.common),
         Verb::Chain(it) => it.run(),
     };
     result.unwrap_or_else(|error| {

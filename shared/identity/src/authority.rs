@@ -33,8 +33,11 @@ const BACKDATE: Duration = Duration::from_secs(300);
 /// The largest certificate request, in bytes: one for P-256 has some 250.
 const REQUEST_MAX: usize = 8 * 1024;
 
+/// What the CommonName of an authority begins with; the name of its fleet follows.
+pub(crate) const CA_TITLE: &str = "Fleet CA ";
+
 /// The most letters in a CommonName (RFC 5280, upper bound).
-const COMMON_NAME_MAX: usize = 64;
+pub(crate) const COMMON_NAME_MAX: usize = 64;
 
 /// Why a certificate was not made.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +146,7 @@ impl FleetCa {
     /// [`IssueError`] when the system cannot make keys.
     pub fn create(fleet: &FleetName, now: Timestamp) -> Result<Self, IssueError> {
         let key = KeyPair::generate()?;
-        let mut params = params_of(&format!("Fleet CA {fleet}"), now, CA_LIFE)?;
+        let mut params = params_of(&format!("{CA_TITLE}{fleet}"), now, CA_LIFE)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?;

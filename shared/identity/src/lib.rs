@@ -5,6 +5,7 @@
 //! arguments; only making keys and secrets draws from the system's random source.
 
 mod authority;
+mod fleet;
 mod join;
 mod peer;
 mod secret;
@@ -14,6 +15,7 @@ mod token;
 pub use authority::{
     AGENT_LIFE, CA_LIFE, Credential, FleetCa, IssueError, Issued, OPERATOR_LIFE, Request, SERVER_LIFE,
 };
+pub use fleet::fleet_of_authority;
 pub use join::{JOIN_LIFE, JoinGrant, JoinToken, JoinTokenError};
 pub use peer::{CaPin, IdentityError, PeerCertificate, PeerIdentity, RENEW_GRACE, Role, UnknownRole};
 pub use secret::{Secret, SecretHash};

@@ -1,0 +1,237 @@
+//! `prunella events`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use prunella_model::event::EventKind;
+use prunella_proto::control::v1 as pb;
+use serde::Serialize;
+
+use super::{now, show};
+use crate::client::{Client, Connection, Failure, run};
+use crate::names::{self, short};
+use crate::output::{self, Flow, Paint, Rows, Time, Tone, clean};
+use crate::{Common, Output};
+
+const HELP: &str = help!("\
+Examples:
+  prunella --dir ./fleet events                              the latest, oldest first
+  prunella --dir ./fleet events --follow                     and then as they happen, until Ctrl-C
+  prunella --dir ./fleet events --follow --kind escalated --target web-1 -o json
+
+JSON: {\"events\": [{id, time, kind, host, target, incident, message}]}; with --follow one such event per line, and
+{\"gap\": true} where events were lost to a slow reader or a long absence.");
+
+/// The first pause before a lost connection is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// The longest one: a server restart is followed within seconds.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Arguments of `prunella events`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct EventsArgs {
+    /// Go on with events as they happen.
+    #[arg(long, short)]
+    follow: bool,
+    /// Only events of this kind; may be given more than once.
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
+    kind: Vec<String>,
+    /// Only those of this host or target.
+    #[arg(long, value_name = "HOST[/TARGET]")]
+    target: Option<String>,
+    /// How many of the latest to begin with.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    last: u16,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Serialize)]
+struct EventView {
+    id: String,
+    time: Time,
+    kind: String,
+    host: Option<String>,
+    target: Option<String>,
+    incident: Option<String>,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+struct View {
+    events: Vec<EventView>,
+}
+
+impl EventsArgs {
+    /// Lists events, and follows them.
+    ///
+    /// # Errors
+    /// When the system cannot run it; everything else is an exit code.
+    pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        run(async {
+            let target = self.target.as_deref().map(names::host_or_target).transpose()?.unwrap_or_default();
+            let client = Client::connect(common, &self.connection).await?;
+            // All of them, because the filter is ours here and the last id is where following begins.
+            let request = pb::ListEventsRequest { page_size: 1_000 };
+            let latest = client.events().list_events(request).await?.into_inner().events;
+            let resume = latest.first().map(|it| it.id.clone());
+            let wanted = latest.into_iter().filter(|it| self.wants(&target, it)).take(usize::from(self.last));
+            let mut events: Vec<EventView> = wanted.map(EventView::of).collect();
+            events.reverse();
+            let view = View { events };
+            if !self.follow {
+                show(common, &view, |paint| table(&view.events, paint))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let printer = Printer { json: common.output == Output::Json, paint: Paint::for_stdout() };
+            for event in &view.events {
+                if printer.event(event)? == Flow::Stop {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+            self.follow(&client, target, resume, printer).await
+        })
+    }
+
+    fn wants(&self, target: &str, it: &pb::Event) -> bool {
+        let kind = self.kind.is_empty() || self.kind.contains(&it.kind);
+        let place = target.is_empty() || it.host.as_deref() == Some(target) || it.target.as_deref() == Some(target);
+        kind && place
+    }
+
+    /// Follows until nobody reads; a lost connection is taken up where it ended.
+    async fn follow(
+        &self,
+        client: &Client,
+        target: String,
+        mut resume: Option<String>,
+        printer: Printer,
+    ) -> Result<ExitCode, Failure> {
+        let mut pause = RETRY_FIRST;
+        loop {
+            let request = pb::WatchEventsRequest {
+                resume_token: resume.clone(),
+                kinds: self.kind.clone(),
+                target: target.clone(),
+            };
+            let failure = match client.events().watch_events(request).await {
+                Ok(stream) => {
+                    pause = RETRY_FIRST;
+                    match read(stream.into_inner(), &mut resume, printer).await? {
+                        Flow::Stop => return Ok(ExitCode::SUCCESS),
+                        Flow::On => "the stream ended".to_owned(),
+                    }
+                }
+                Err(status) => match Failure::from(status) {
+                    Failure::Unreachable(why) => why,
+                    other @ (Failure::NotAllowed(_) | Failure::NotFound(_) | Failure::Other(_)) => return Err(other),
+                },
+            };
+            eprintln!("prunella: {failure}; trying again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+}
+
+/// Prints what a stream brings until it ends. `resume` is where the next one begins.
+async fn read(
+    mut stream: tonic::Streaming<pb::WatchEventsResponse>,
+    resume: &mut Option<String>,
+    printer: Printer,
+) -> Result<Flow, Failure> {
+    // An end with an error is taken up again like any other; the next attempt says what is wrong.
+    while let Ok(Some(answer)) = stream.message().await {
+        if answer.gap && printer.gap()? == Flow::Stop {
+            return Ok(Flow::Stop);
+        }
+        if let Some(event) = answer.event {
+            *resume = Some(event.id.clone());
+            if printer.event(&EventView::of(event))? == Flow::Stop {
+                return Ok(Flow::Stop);
+            }
+        }
+    }
+    Ok(Flow::On)
+}
+
+impl EventView {
+    fn of(it: pb::Event) -> Self {
+        Self {
+            id: it.id,
+            time: it.time.into(),
+            kind: it.kind,
+            host: it.host.as_deref().map(short),
+            target: it.target.as_deref().map(short),
+            incident: it.incident.as_deref().map(short),
+            message: it.message,
+        }
+    }
+
+    fn tone(&self) -> Tone {
+        match self.kind.as_str() {
+            "fault_detected" | "host_lost" | "escalated" | "invariant_broken" => Tone::Bad,
+            "repair_verified" | "incident_closed" | "fault_cleared" | "host_connected" => Tone::Good,
+            "repair_held" | "paused" | "rolled_back" | "repair_cancelled" => Tone::Warning,
+            _ => Tone::Plain,
+        }
+    }
+
+    fn place(&self) -> String {
+        output::optional(self.target.as_deref().or(self.host.as_deref()))
+    }
+}
+
+fn table(events: &[EventView], paint: Paint) -> String {
+    if events.is_empty() {
+        return "No event of that kind yet.\n".to_owned();
+    }
+    let mut rows = Rows::new(&["TIME (UTC)", "EVENT", "WHERE", "INCIDENT", "WHAT"]);
+    for it in events {
+        let incident = output::optional(it.incident.as_deref());
+        rows.push(it.tone(), [it.time.clock(now()), it.kind.clone(), it.place(), incident, it.message.clone()]);
+    }
+    rows.print(paint)
+}
+
+/// Prints events one by one, as they come.
+#[derive(Debug, Clone, Copy)]
+struct Printer {
+    json: bool,
+    paint: Paint,
+}
+
+impl Printer {
+    fn event(self, it: &EventView) -> anyhow::Result<Flow> {
+        Ok(output::print(&if self.json { serde_json::to_string(it)? + "\n" } else { line(it, now(), self.paint) })?)
+    }
+
+    fn gap(self) -> anyhow::Result<Flow> {
+        let text = if self.json { "{\"gap\":true}\n" } else { "… some events are missing here: no longer kept, or too many at once\n" };
+        Ok(output::print(text)?)
+    }
+}
+
+/// One event on a line of its own. Columns have fixed widths: nobody knows what comes next.
+fn line(it: &EventView, now: Time, paint: Paint) -> String {
+    let text = format!("{}  {:16}  {:20}  {}", it.time.clock(now), clean(&it.kind), it.place(), clean(&it.message));
+    paint.tone(it.tone(), &text) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_followed_event_is_one_line() {
+        let event = EventView::of(sample::event());
+        expect![[r#""#]].assert_eq(&line(&event, sample::now(), Paint(false)));
+        expect![[r#""#]].assert_eq(&serde_json::to_string(&event).unwrap());
+    }
+}

@@ -1,0 +1,204 @@
+//! `prunella hosts`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use prunella_proto::control::v1 as pb;
+use serde::Serialize;
+
+use super::targets::{self, TargetView};
+use super::{now, pages, show};
+use crate::client::{Client, Connection, Failure, run};
+use crate::names::{self, short};
+use crate::output::{self, Paint, Rows, Time, Tone, count};
+use crate::Common;
+
+const HELP: &str = help!("\
+Examples:
+  prunella --dir ./fleet hosts                     every host
+  prunella --dir ./fleet hosts web-1               one host with its targets and probes
+  prunella --dir ./fleet hosts -o json
+
+JSON: {\"hosts\": [{name, state, enrolment, agent_version, first_seen, last_seen, health, targets, incidents, paused,
+  observe_only}]}; for one host {\"host\": {…}, \"targets\": [as `prunella targets -o json` says each]}.");
+
+/// Arguments of `prunella hosts`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct HostsArgs {
+    /// One host, in detail.
+    #[arg(value_name = "HOST")]
+    host: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Serialize)]
+struct HostView {
+    name: String,
+    state: &'static str,
+    enrolment: u64,
+    agent_version: Option<String>,
+    first_seen: Time,
+    last_seen: Time,
+    health: Option<f64>,
+    targets: u32,
+    incidents: Vec<String>,
+    paused: Option<String>,
+    observe_only: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct All {
+    hosts: Vec<HostView>,
+}
+
+#[derive(Debug, Serialize)]
+struct One {
+    host: HostView,
+    targets: Vec<TargetView>,
+}
+
+impl HostsArgs {
+    /// Lists hosts, or shows one.
+    ///
+    /// # Errors
+    /// When the system cannot run it; everything else is an exit code.
+    pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        run(async {
+            let name = self.host.as_deref().map(names::host).transpose()?;
+            let client = Client::connect(common, &self.connection).await?;
+            match name {
+                None => {
+                    let view = All { hosts: list(&client).await? };
+                    show(common, &view, |paint| table(&view.hosts, now(), paint))?;
+                }
+                Some(name) => {
+                    let targets = targets::list(&client, &name).await?;
+                    let host = client.fleet().get_host(pb::GetHostRequest { name }).await?.into_inner();
+                    let view = One { host: HostView::of(host), targets };
+                    show(common, &view, |paint| detail(&view, now(), paint))?;
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+async fn list(client: &Client) -> Result<Vec<HostView>, Failure> {
+    let found = pages::all(usize::MAX, |page_token| {
+        let mut service = client.fleet();
+        async move {
+            let request = pb::ListHostsRequest { page_size: pages::PAGE, page_token };
+            let page = service.list_hosts(request).await?.into_inner();
+            Ok((page.hosts, page.next_page_token))
+        }
+    })
+    .await?;
+    Ok(found.into_iter().map(HostView::of).collect())
+}
+
+impl HostView {
+    fn of(it: pb::Host) -> Self {
+        use pb::host::State;
+        Self {
+            name: short(&it.name),
+            state: match it.state() {
+                State::Unspecified => "unspecified",
+                State::Online => "online",
+                State::Left => "left",
+                State::Silent => "silent",
+            },
+            enrolment: it.enrolment,
+            agent_version: it.agent_version,
+            first_seen: it.first_seen_time.into(),
+            last_seen: it.last_seen_time.into(),
+            health: it.health,
+            targets: it.targets,
+            incidents: it.incidents.iter().map(|it| short(it)).collect(),
+            paused: it.paused,
+            observe_only: it.observe_only,
+        }
+    }
+
+    fn tone(&self) -> Tone {
+        match self.state {
+            "silent" => Tone::Bad,
+            "left" => Tone::Faint,
+            _ if !self.incidents.is_empty() || self.paused.is_some() || self.observe_only.is_some() => Tone::Warning,
+            _ => Tone::Plain,
+        }
+    }
+
+    fn remark(&self) -> String {
+        let paused = self.paused.as_ref().map(|why| format!("paused: {why}"));
+        let observes = self.observe_only.as_ref().map(|why| format!("only observes: {why}"));
+        let all: Vec<String> = paused.into_iter().chain(observes).collect();
+        output::optional(Some(&all.join("; ")))
+    }
+}
+
+fn table(hosts: &[HostView], now: Time, paint: Paint) -> String {
+    if hosts.is_empty() {
+        return "No host has joined yet. `prunella token create` says how one joins.\n".to_owned();
+    }
+    let mut rows = Rows::new(&["HOST", "STATE", "HEALTH", "TARGETS", "INCIDENTS", "LAST SEEN", "AGENT", "REMARK"]);
+    for it in hosts {
+        rows.push(
+            it.tone(),
+            [
+                it.name.clone(),
+                it.state.to_owned(),
+                output::health(it.health),
+                it.targets.to_string(),
+                output::optional(Some(&it.incidents.join(" "))),
+                it.last_seen.relative(now),
+                output::optional(it.agent_version.as_deref()),
+                it.remark(),
+            ],
+        );
+    }
+    format!("{}\n{}\n", rows.print(paint), count(hosts.len() as u64, "host", "hosts"))
+}
+
+fn detail(view: &One, now: Time, paint: Paint) -> String {
+    let it = &view.host;
+    let mut rows = Rows::default();
+    for (label, value) in [
+        ("State", it.state.to_owned()),
+        ("Health", output::health(it.health)),
+        ("Last seen", it.last_seen.relative(now)),
+        ("First seen", it.first_seen.relative(now)),
+        ("Agent", output::optional(it.agent_version.as_deref())),
+        ("Enrolment", it.enrolment.to_string()),
+        ("Incidents", output::optional(Some(&it.incidents.join(" ")))),
+        ("Remark", it.remark()),
+    ] {
+        rows.push(Tone::Plain, [label.to_owned(), value]);
+    }
+    let heading = paint.tone(Tone::Heading, &it.name);
+    let targets: String = view.targets.iter().map(|it| "\n".to_owned() + &targets::detail(it, now, paint)).collect();
+    format!("{heading}\n{}{targets}", rows.print(paint))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn hosts_are_one_line_each() {
+        let hosts: Vec<HostView> = sample::hosts().into_iter().map(HostView::of).collect();
+        expect![[r#""#]].assert_eq(&table(&hosts, sample::now(), Paint(false)));
+    }
+
+    #[test]
+    fn one_host_is_shown_with_its_targets_and_probes() {
+        let host = sample::hosts().into_iter().next().map(HostView::of).unwrap();
+        let view = One { host, targets: vec![TargetView::of(sample::target())] };
+        expect![[r#""#]].assert_eq(&detail(&view, sample::now(), Paint(false)));
+        expect![[r#""#]].assert_eq(&output::json(&view).unwrap());
+    }
+}

@@ -1,0 +1,185 @@
+//! The note of an incident: first what a tired person must know, then what it stands on.
+
+use super::incident_view::{AttemptView, EvidenceView, IncidentView};
+use crate::output::{self, Paint, Rows, Time, Tone, clean};
+
+/// The width of the first column of the summary.
+const LABEL: usize = 15;
+
+/// The whole note.
+pub(super) fn note(it: &IncidentView, now: Time, paint: Paint) -> String {
+    let mut text = headline(it, now, paint);
+    text += "\n";
+    text += &summary(it, now);
+    for section in [evidence(it, now, paint), rejected(it, paint), alternatives(it, paint), stages(it, now, paint)] {
+        text += &section;
+    }
+    text + &holds(it, now, paint)
+}
+
+fn headline(it: &IncidentView, now: Time, paint: Paint) -> String {
+    let state = match &it.closing {
+        Some(closing) => format!("closed: {}", clean(&closing.replace('_', " "))),
+        None => it.state.replace('_', " "),
+    };
+    let tone = if it.state == "closed" { Tone::Good } else { it.tone() };
+    let first = format!("{}  {}  ", it.id, it.fault.target);
+    let second = format!("{} {}, opened {}", clean(&it.fault.severity), clean(&it.fault.rule), it.opened.relative(now));
+    format!("{}{}\n{second}\n", paint.tone(Tone::Heading, &clean(&first)), paint.tone(tone, &state))
+}
+
+fn summary(it: &IncidentView, now: Time) -> String {
+    let mut lines = Vec::new();
+    let mut say = |label: &str, text: String| lines.push((label.to_owned(), text));
+    say("What happened", format!("{} (since {} UTC)", it.fault.summary, it.fault.since.clock(now)));
+    for also in &it.also {
+        say("Also", format!("{}: {}", also.rule, also.summary));
+    }
+    say("Cause", cause(it));
+    if it.attempts.is_empty() {
+        say("What was done", nothing_done(it));
+    }
+    for attempt in &it.attempts {
+        say("What was done", done(attempt));
+        say("", format!("because {}", attempt.because));
+        say("Verified", verified(it, attempt));
+    }
+    if let Some(left) = left_alone(it) {
+        say("Left alone", left);
+    }
+    match it.closed.0 {
+        Some(_) => say("Over", over(it, now)),
+        None => say("Now", format!("{}: {}", it.state.replace('_', " "), it.state_detail)),
+    }
+    lines.iter().map(|(label, text)| format!("{label:LABEL$}{}\n", clean(text))).collect()
+}
+
+fn cause(it: &IncidentView) -> String {
+    let Some(found) = &it.diagnosis else { return "not known yet".to_owned() };
+    let place = if found.cause_target == it.fault.target {
+        "here".to_owned()
+    } else {
+        format!("upstream on {}", found.cause_target)
+    };
+    let sure = found.confidence * 100.0;
+    format!("{}, {place} ({sure:.0} % sure, {}, priority {})", found.cause, found.category, found.priority)
+}
+
+fn nothing_done(it: &IncidentView) -> String {
+    match (&it.upstream, it.state) {
+        (Some(upstream), _) => format!("nothing, on purpose: the cause lies upstream, in incident {upstream}"),
+        (None, "upstream") => "nothing, on purpose: the cause lies upstream".to_owned(),
+        (None, "held") => "nothing yet: brakes hold it back, see Holds".to_owned(),
+        (None, _) => "nothing".to_owned(),
+    }
+}
+
+fn done(it: &AttemptView) -> String {
+    let outcome = match (&it.outcome, &it.outcome_detail) {
+        (None, _) => "under way".to_owned(),
+        (Some(outcome), None) => outcome.clone(),
+        (Some(outcome), Some(detail)) => format!("{outcome} ({detail})"),
+    };
+    let after = it.outcome_time.since(it.decided).map(|it| format!(" after {}", output::span(it))).unwrap_or_default();
+    let undoes = it.undoes.map(|it| format!(", undoing attempt {it}")).unwrap_or_default();
+    format!("{}. {}{undoes}: {} → {outcome}{after}", it.number, it.repair, it.steps.join(", then "))
+}
+
+fn verified(it: &IncidentView, attempt: &AttemptView) -> String {
+    let Some(verdict) = &attempt.verdict else { return "not yet".to_owned() };
+    let since = attempt.verdict_time.since(it.fault.since).map(|it| format!(" {} after the fault", output::span(it)));
+    let proof: Vec<String> = attempt.verdict_evidence.iter().map(in_short).collect();
+    let proof = if proof.is_empty() { String::new() } else { format!(": {}", proof.join("; ")) };
+    format!("{verdict}{}{proof}", since.unwrap_or_default())
+}
+
+fn in_short(it: &EvidenceView) -> String {
+    match &it.probe {
+        Some(probe) => format!("{probe} of {}: {}", it.target, it.text),
+        None => format!("{}: {}", it.target, it.text),
+    }
+}
+
+fn left_alone(it: &IncidentView) -> Option<String> {
+    let found = it.diagnosis.as_ref()?;
+    let mut victims: Vec<&str> = found.affected.iter().map(String::as_str).collect();
+    if found.cause_target != it.fault.target {
+        victims.insert(0, &it.fault.target);
+    }
+    victims.retain(|victim| *victim != found.cause_target);
+    if victims.is_empty() {
+        return None;
+    }
+    Some(format!("{}: only victims of {}; repairing them would not help", victims.join(", "), found.cause_target))
+}
+
+fn over(it: &IncidentView, now: Time) -> String {
+    let took = |span: Option<std::time::Duration>| output::optional_span(span);
+    let recovered = took(it.recovered.since(it.fault.since));
+    format!("recovered {recovered} after the fault; closed {} UTC", it.closed.clock(now))
+}
+
+fn section(paint: Paint, title: &str, rows: &Rows) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}\n{}", paint.tone(Tone::Heading, title), rows.print(paint))
+}
+
+fn evidence(it: &IncidentView, now: Time, paint: Paint) -> String {
+    let mut rows = Rows::new(&[]).indented(2);
+    for it in it.diagnosis.iter().flat_map(|it| &it.evidence) {
+        let probe = output::optional(it.probe.as_deref());
+        let status = output::optional(it.status.as_deref());
+        rows.push(Tone::Plain, [it.time.clock(now), it.target.clone(), probe, status, it.text.clone()]);
+    }
+    section(paint, "Evidence (host's clock, UTC)", &rows)
+}
+
+fn rejected(it: &IncidentView, paint: Paint) -> String {
+    let mut rows = Rows::new(&[]).indented(2);
+    for it in it.diagnosis.iter().flat_map(|it| &it.rejected) {
+        rows.push(Tone::Plain, [it.cause.clone(), it.why.clone()]);
+    }
+    section(paint, "Causes that were rejected", &rows)
+}
+
+fn alternatives(it: &IncidentView, paint: Paint) -> String {
+    let mut rows = Rows::new(&[]).indented(2);
+    for attempt in &it.attempts {
+        for it in &attempt.alternatives {
+            let repair = it.repair.clone().unwrap_or_else(|| "do nothing".to_owned());
+            let score = it.score.map_or_else(|| output::ABSENT.to_owned(), |it| format!("{it:.2}"));
+            rows.push(Tone::Plain, [format!("instead of {}", attempt.number), repair, score, it.rejected.clone()]);
+        }
+    }
+    section(paint, "Repairs that were considered (score: larger is better)", &rows)
+}
+
+fn stages(it: &IncidentView, now: Time, paint: Paint) -> String {
+    let mut rows = Rows::new(&[]).indented(2);
+    for it in &it.stages {
+        let took = match it.end.0 {
+            Some(_) => output::optional_span(it.end.since(it.start)),
+            None => "…".to_owned(),
+        };
+        let health = match (it.health_before, it.health_after) {
+            (None, None) => String::new(),
+            (before, after) => format!("health {} → {}", output::health(before), output::health(after)),
+        };
+        rows.push(Tone::Plain, [it.start.clock(now), it.stage.clone(), took, it.result.clone(), health]);
+    }
+    section(paint, "Stages", &rows)
+}
+
+fn holds(it: &IncidentView, now: Time, paint: Paint) -> String {
+    let mut rows = Rows::new(&[]).indented(2);
+    for hold in &it.holds {
+        rows.push(Tone::Warning, [hold.brake.clone(), hold.why.clone(), format!("releases {}", hold.release(now))]);
+    }
+    for hold in &it.released {
+        let released = format!("released {}", hold.release_time.clock(now));
+        rows.push(Tone::Faint, [hold.brake.clone(), hold.why.clone(), released]);
+    }
+    section(paint, "Holds", &rows)
+}

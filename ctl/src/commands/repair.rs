@@ -1,0 +1,144 @@
+//! `prunella repair`.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use prunella_proto::control::v1 as pb;
+use serde::Serialize;
+
+use super::{explain, show};
+use crate::client::{Client, Connection, Failure, run};
+use crate::names::short;
+use crate::output::clean;
+use crate::{Common, names};
+
+const HELP: &str = help!("\
+Examples:
+  prunella --dir ./fleet repair run web-1/web --why \"users report errors\"
+  prunella --dir ./fleet repair cancel 17");
+
+const RUN_HELP: &str = help!("\
+Examples:
+  prunella --dir ./fleet repair run web-1/web                            the engine chooses the repair
+  prunella --dir ./fleet repair run web-1/web restart_service --dry-run  decide and check everything, do nothing
+
+Brakes and the host's own policy hold for repairs by hand, too. JSON: {incident, message}.");
+
+const CANCEL_HELP: &str = help!("\
+Example:
+  prunella --dir ./fleet repair cancel 17 --why \"fixed by hand\"
+
+What is under way stops before its next step, and the incident is closed. JSON: {incident, message}.");
+
+/// Arguments of `prunella repair`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct RepairArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Try a repair now.
+    Run(RunArgs),
+    /// Give an incident up.
+    Cancel(CancelArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_HELP)]
+struct RunArgs {
+    /// The target.
+    #[arg(value_name = "HOST/TARGET")]
+    target: String,
+    /// The repair; without it the engine chooses.
+    #[arg(value_name = "REPAIR")]
+    repair: Option<String>,
+    /// Decide and check everything, do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT", default_value = "asked for by an operator")]
+    why: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = CANCEL_HELP)]
+struct CancelArgs {
+    /// The incident: 6740e3a0-17, or 17.
+    #[arg(value_name = "INCIDENT")]
+    incident: String,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT", default_value = "asked for by an operator")]
+    why: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Serialize)]
+struct View {
+    incident: String,
+    message: String,
+}
+
+impl RepairArgs {
+    /// Runs or cancels a repair.
+    ///
+    /// # Errors
+    /// When the system cannot run it; everything else is an exit code.
+    pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        run(async {
+            let view = match self.verb {
+                Verb::Run(args) => args.ask(common).await?,
+                Verb::Cancel(args) => args.ask(common).await?,
+            };
+            show(common, &view, |_| table(&view))?;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+impl RunArgs {
+    async fn ask(self, common: &Common) -> Result<View, Failure> {
+        let target = names::target(&self.target)?;
+        let client = Client::connect(common, &self.connection).await?;
+        let request = pb::RunRepairRequest {
+            target,
+            repair: self.repair,
+            why: self.why,
+            validate_only: self.dry_run,
+            request_id: request_id()?,
+        };
+        let answer = client.incidents().run_repair(request).await?.into_inner();
+        Ok(View { incident: short(&answer.incident), message: answer.message })
+    }
+}
+
+impl CancelArgs {
+    async fn ask(self, common: &Common) -> Result<View, Failure> {
+        let key = names::incident(&self.incident)?;
+        let client = Client::connect(common, &self.connection).await?;
+        let id = explain::find(&client, key).await?;
+        let request = pb::CancelIncidentRequest { name: format!("incidents/{id}"), why: self.why };
+        let answer = client.incidents().cancel_incident(request).await?.into_inner();
+        Ok(View { incident: id.to_string(), message: answer.message })
+    }
+}
+
+fn table(view: &View) -> String {
+    let message = clean(&view.message);
+    if view.incident.is_empty() {
+        return message + "\n";
+    }
+    format!("{message}\nFollow it: prunella explain {}\n", view.incident)
+}
+
+/// A new random name for this request, so that a repeated delivery of it is known as the same.
+fn request_id() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

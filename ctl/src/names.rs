@@ -1,0 +1,117 @@
+//! What operators may write for hosts, targets and incidents, and what the server calls them.
+
+use anyhow::{Context as _, bail};
+use prunella_model::{HostId, IncidentId, TargetName};
+
+/// `hosts/H` of `H` or `hosts/H`.
+///
+/// # Errors
+/// When it is no host's name.
+pub fn host(text: &str) -> anyhow::Result<String> {
+    match parts(text)? {
+        (host, None) => Ok(format!("hosts/{host}")),
+        (host, Some(_)) => bail!("{text:?} names a target; only a host is meant here: {host}"),
+    }
+}
+
+/// `hosts/H/targets/T` of `H/T` or `hosts/H/targets/T`.
+///
+/// # Errors
+/// When it is no target's name.
+pub fn target(text: &str) -> anyhow::Result<String> {
+    match parts(text)? {
+        (host, Some(target)) => Ok(format!("hosts/{host}/targets/{target}")),
+        (host, None) => bail!("{text:?} names a host; write HOST/TARGET, for example {host}/web"),
+    }
+}
+
+/// `hosts/H` or `hosts/H/targets/T`, whichever is meant.
+///
+/// # Errors
+/// When it is neither.
+pub fn host_or_target(text: &str) -> anyhow::Result<String> {
+    Ok(match parts(text)? {
+        (host, None) => format!("hosts/{host}"),
+        (host, Some(target)) => format!("hosts/{host}/targets/{target}"),
+    })
+}
+
+/// What a pause covers: `fleet`, a host or a target.
+///
+/// # Errors
+/// When it is none of them.
+pub fn scope(text: &str) -> anyhow::Result<String> {
+    if text == "fleet" { Ok("fleet".to_owned()) } else { host_or_target(text) }
+}
+
+fn parts(text: &str) -> anyhow::Result<(HostId, Option<TargetName>)> {
+    let pieces: Vec<&str> = text.split('/').collect();
+    let (host, target) = match pieces[..] {
+        [host] | ["hosts", host] => (host, None),
+        ["hosts", host, "targets", target] | [host, target] => (host, Some(target)),
+        _ => bail!("{text:?} names neither a host nor a target; write HOST or HOST/TARGET"),
+    };
+    let host = HostId::new(host).with_context(|| format!("{text:?} names no host"))?;
+    let target = target.map(TargetName::new).transpose().with_context(|| format!("{text:?} names no target"))?;
+    Ok((host, target))
+}
+
+/// How an operator speaks of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncidentKey {
+    /// By its whole id.
+    Whole(IncidentId),
+    /// By its counter alone, which is enough while only one server start has counted that far.
+    Counter(u64),
+}
+
+/// `incidents/6740e3a0-17`, `6740e3a0-17` or `17`.
+///
+/// # Errors
+/// When it is none of them.
+pub fn incident(text: &str) -> anyhow::Result<IncidentKey> {
+    let text = text.strip_prefix("incidents/").unwrap_or(text);
+    match (text.parse(), text.parse()) {
+        (Ok(id), _) => Ok(IncidentKey::Whole(id)),
+        (Err(_), Ok(counter)) => Ok(IncidentKey::Counter(counter)),
+        (Err(_), Err(_)) => bail!("{text:?} is no incident's id; ids look like 6740e3a0-17, and 17 is enough"),
+    }
+}
+
+/// `web-1/web` of `hosts/web-1/targets/web`; `web-1` of `hosts/web-1`; other texts as they are.
+#[must_use]
+pub fn short(name: &str) -> String {
+    match name.split('/').collect::<Vec<_>>()[..] {
+        ["hosts", host, "targets", target] => format!("{host}/{target}"),
+        ["hosts", only] | ["incidents", only] => only.to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_in_both_forms() {
+        assert_eq!(host("h1").unwrap(), "hosts/h1");
+        assert_eq!(host("hosts/h1").unwrap(), "hosts/h1");
+        assert_eq!(target("h1/web").unwrap(), "hosts/h1/targets/web");
+        assert_eq!(target("hosts/h1/targets/web").unwrap(), "hosts/h1/targets/web");
+        assert_eq!(scope("fleet").unwrap(), "fleet");
+        assert_eq!(scope("h1").unwrap(), "hosts/h1");
+        assert_eq!(short("hosts/h1/targets/web"), "h1/web");
+        assert_eq!(short("incidents/a-1"), "a-1");
+        for text in ["", "H1", "a/b/c", "hosts/h1/x/y"] {
+            assert!(host_or_target(text).is_err(), "{text:?}");
+        }
+        assert!(target("h1").unwrap_err().to_string().contains("h1/web"));
+    }
+
+    #[test]
+    fn incidents_are_read_by_id_or_counter() {
+        assert_eq!(incident("17").unwrap(), IncidentKey::Counter(17));
+        assert_eq!(incident("incidents/a-1").unwrap(), IncidentKey::Whole("a-1".parse().unwrap()));
+        assert!(incident("seventeen").is_err());
+    }
+}
