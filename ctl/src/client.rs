@@ -127,9 +127,9 @@ impl From<Status> for Failure {
                 "the server did not answer within {} s; its log and `prunella status` say what it is busy with",
                 ANSWER_WITHIN.as_secs()
             )),
-            Code::Unimplemented => {
-                Self::Other(anyhow::anyhow!("the server does not know this request ({said}); it may be older than this program"))
-            }
+            Code::Unimplemented => Self::Other(anyhow::anyhow!(
+                "the server does not know this request ({said}); it may be older than this program"
+            )),
             code => Self::Other(anyhow::anyhow!("{}", in_full(&status, code, said))),
         }
     }
@@ -140,8 +140,10 @@ fn in_full(status: &Status, code: Code, said: String) -> String {
     let mut text = if said.is_empty() { format!("the server answered {code:?}") } else { said };
     let details = status.get_error_details();
     if let Some(bad) = details.bad_request() {
-        for it in bad.field_violations.iter().filter(|it| !text.contains(&it.description)) {
-            text += &format!("\n  {}: {}", it.field, it.description);
+        for it in &bad.field_violations {
+            if !text.contains(&it.description) {
+                text += &format!("\n  {}: {}", it.field, it.description);
+            }
         }
     }
     if let Some(it) = details.error_info() {
@@ -257,9 +259,10 @@ impl Way {
             }
         };
         let ca = read(&ca_path)?;
-        let fleet = args.fleet.clone().or_else(|| fleet_of_authority(&ca)).with_context(|| {
-            format!("{} does not say which fleet it is of; give --fleet NAME", ca_path.display())
-        })?;
+        let fleet =
+            args.fleet.clone().or_else(|| fleet_of_authority(&ca)).with_context(|| {
+                format!("{} does not say which fleet it is of; give --fleet NAME", ca_path.display())
+            })?;
         let unusable = || "these credentials cannot be used";
         let certificate = match (&args.cert, &args.key, dir) {
             (Some(cert), Some(key), _) => Some((cert.clone(), key.clone())),
@@ -308,9 +311,8 @@ fn address_in(dir: &Path) -> Result<String, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_server_in(dir)),
         Err(error) => return Err(anyhow::Error::new(error).context(format!("cannot read {}", path.display())).into()),
     };
-    let addresses: Addresses = serde_json::from_str(&text).with_context(|| {
-        format!("{} is damaged; restart the server, which writes it anew", path.display())
-    })?;
+    let addresses: Addresses = serde_json::from_str(&text)
+        .with_context(|| format!("{} is damaged; restart the server, which writes it anew", path.display()))?;
     Ok(addresses.control)
 }
 

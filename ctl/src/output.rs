@@ -51,7 +51,11 @@ impl Time {
     pub fn relative(self, now: Self) -> String {
         let (Some(at), Some(now)) = (self.0, now.0) else { return ABSENT.to_owned() };
         let (micros, ahead) = (at.as_microsecond() - now.as_microsecond(), at > now);
-        let text = span(Duration::from_micros(micros.unsigned_abs()));
+        let seconds = micros.unsigned_abs() / 1_000_000;
+        if seconds == 0 {
+            return "now".to_owned();
+        }
+        let text = if seconds < 10 { format!("{seconds} s") } else { span(Duration::from_secs(seconds)) };
         if ahead { format!("in {text}") } else { format!("{text} ago") }
     }
 
@@ -207,7 +211,11 @@ impl Rows {
         }
         let indent = " ".repeat(self.indent);
         // Cells hold no newline, so lines and rows are the same.
-        table.lines().zip(tones).map(|(line, tone)| format!("{indent}{}\n", paint.tone(tone, line.trim_end()))).collect()
+        table
+            .lines()
+            .zip(tones)
+            .map(|(line, tone)| format!("{indent}{}\n", paint.tone(tone, line.trim_end())))
+            .collect()
     }
 }
 
@@ -256,10 +264,13 @@ mod tests {
         assert_eq!(at("2026-02-28T23:00:00Z").clock(now), "2026-02-28 23:00:00.000");
         assert_eq!(at("2026-03-01T11:59:48Z").relative(now), "12 s ago");
         assert_eq!(at("2026-03-01T14:30:00Z").relative(now), "in 2 h");
+        assert_eq!(at("2026-03-01T11:59:58.2Z").relative(now), "1 s ago");
         assert_eq!(Time(None).relative(now), ABSENT);
         assert_eq!(serde_json::to_string(&Time(None)).unwrap(), "null");
         assert_eq!(serde_json::to_string(&now).unwrap(), "\"2026-03-01T12:00:00Z\"");
-        for (millis, text) in [(2, "2.0 ms"), (250, "250 ms"), (1_500, "1.5 s"), (90_000, "90 s"), (7_100_000, "118 min")] {
+        for (millis, text) in
+            [(2, "2.0 ms"), (250, "250 ms"), (1_500, "1.5 s"), (90_000, "90 s"), (7_100_000, "118 min")]
+        {
             assert_eq!(span(Duration::from_millis(millis)), text);
         }
     }

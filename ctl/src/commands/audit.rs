@@ -12,22 +12,28 @@ use crate::names::short;
 use crate::output::{self, Paint, Rows, Time, Tone, clean, count};
 use crate::{Common, EXIT_FAILURE};
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet audit verify
-  prunella --dir ./fleet audit list --limit 50");
+  prunella --dir ./fleet audit list --limit 50"
+);
 
-const VERIFY_HELP: &str = help!("\
+const VERIFY_HELP: &str = help!(
+    "\
 Example:
   prunella --dir ./fleet audit verify && echo nobody has touched it
 
-JSON: {intact, entries, head, findings}. Exit code 1 when the log is not intact.");
+JSON: {intact, entries, head, findings}. Exit code 1 when the log is not intact."
+);
 
-const LIST_HELP: &str = help!("\
+const LIST_HELP: &str = help!(
+    "\
 Example:
   prunella --dir ./fleet audit list --limit 50 -o json
 
-JSON: {\"entries\": [{sequence, time, actor, action, subject, incident, detail}]}, newest first.");
+JSON: {\"entries\": [{sequence, time, actor, action, subject, incident, detail}]}, newest first."
+);
 
 /// Arguments of `prunella audit`.
 #[derive(Debug, Args)]
@@ -115,11 +121,16 @@ fn verdict(it: &Verified, paint: Paint) -> String {
     let entries = count(it.entries, "entry", "entries");
     if it.intact {
         let word = paint.tone(Tone::Good, "intact");
-        return format!("The audit log is {word}: {entries}, the last with SHA-256 {}.\n", output::optional(Some(&it.head)));
+        return format!(
+            "The audit log is {word}: {entries}, the last with SHA-256 {}.\n",
+            output::optional(Some(&it.head))
+        );
     }
     let findings: String = it.findings.iter().map(|it| format!("  {}\n", clean(it))).collect();
     let word = paint.tone(Tone::Bad, "NOT intact");
-    format!("The audit log is {word} ({entries} read):\n{findings}Keep a copy of the directory before anything else is done.\n")
+    format!(
+        "The audit log is {word} ({entries} read):\n{findings}Keep a copy of the directory before anything else is done.\n"
+    )
 }
 
 impl ListArgs {
@@ -187,14 +198,23 @@ mod tests {
     fn a_broken_chain_says_where_and_what_to_do() {
         let findings = vec!["entry 12: its hash is not that of its text".to_owned()];
         let it = Verified { intact: false, entries: 40, head: String::new(), findings };
-        expect![[r#""#]].assert_eq(&verdict(&it, Paint(false)));
+        expect![[r#"
+            The audit log is NOT intact (40 entries read):
+              entry 12: its hash is not that of its text
+            Keep a copy of the directory before anything else is done.
+        "#]].assert_eq(&verdict(&it, Paint(false)));
         let it = Verified { intact: true, entries: 1, head: "ab12".to_owned(), findings: Vec::new() };
-        expect![[r#""#]].assert_eq(&verdict(&it, Paint(false)));
+        expect![[r#"
+            The audit log is intact: 1 entry, the last with SHA-256 ab12.
+        "#]].assert_eq(&verdict(&it, Paint(false)));
     }
 
     #[test]
     fn entries_are_one_line_each() {
         let view = Listed { entries: sample::audit().into_iter().map(EntryView::of).collect() };
-        expect![[r#""#]].assert_eq(&table(&view, sample::now(), Paint(false)));
+        expect![[r#"
+            NO  TIME (UTC)    WHO             WHAT    TO WHOM  INCIDENT  WHY
+            7   11:59:30.001  operator/admin  paused  h1/web   —         debugging
+        "#]].assert_eq(&table(&view, sample::now(), Paint(false)));
     }
 }

@@ -7,16 +7,18 @@ use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
 use super::{now, show};
+use crate::Common;
 use crate::client::{Client, Connection, run};
 use crate::names::short;
 use crate::output::{self, ABSENT, Paint, Rows, Time, Tone};
-use crate::Common;
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Example:
   prunella --dir ./fleet brakes                    every limit on acting, and what it holds back
 
-JSON: {\"brakes\": [{name, counts, current, limit, holding: [{incident, why, since, release_time, release_when}]}]}.");
+JSON: {\"brakes\": [{name, counts, current, limit, holding: [{incident, why, since, release_time, release_when}]}]}."
+);
 
 /// Arguments of `prunella brakes`.
 #[derive(Debug, Args)]
@@ -108,7 +110,8 @@ fn table(view: &View, now: Time, paint: Paint) -> String {
             holds.push(Tone::Warning, [brake.name.clone(), it.incident.clone(), release, it.why.clone()]);
         }
     }
-    let held = if holds.is_empty() { "\nNothing is held back.\n".to_owned() } else { format!("\n{}", holds.print(paint)) };
+    let held =
+        if holds.is_empty() { "\nNothing is held back.\n".to_owned() } else { format!("\n{}", holds.print(paint)) };
     rows.print(paint) + &held
 }
 
@@ -121,6 +124,13 @@ mod tests {
 
     #[test]
     fn brakes_say_what_they_hold_and_until_when() {
-        expect![[r#""#]].assert_eq(&table(&View::of(sample::brakes()), sample::now(), Paint(false)));
+        expect![[r#"
+            BRAKE     NOW  LIMIT  HOLDS  COUNTS
+            per_host  10   10     1      repairs of one host in the last hour
+            pause     —    —      0      pauses
+
+            BRAKE     INCIDENT     RELEASES  WHY
+            per_host  6740e3a0-20  in 5 min  10 of 10 repairs in the last hour
+        "#]].assert_eq(&table(&View::of(sample::brakes()), sample::now(), Paint(false)));
     }
 }

@@ -15,14 +15,16 @@ use crate::names::{self, short};
 use crate::output::{self, Flow, Paint, Rows, Time, Tone, clean};
 use crate::{Common, Output};
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet events                              the latest, oldest first
   prunella --dir ./fleet events --follow                     and then as they happen, until Ctrl-C
   prunella --dir ./fleet events --follow --kind escalated --target web-1 -o json
 
 JSON: {\"events\": [{id, time, kind, host, target, incident, message}]}; with --follow one such event per line, and
-{\"gap\": true} where events were lost to a slow reader or a long absence.");
+{\"gap\": true} where events were lost to a slow reader or a long absence."
+);
 
 /// The first pause before a lost connection is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
@@ -210,7 +212,11 @@ impl Printer {
     }
 
     fn gap(self) -> anyhow::Result<Flow> {
-        let text = if self.json { "{\"gap\":true}\n" } else { "… some events are missing here: no longer kept, or too many at once\n" };
+        let text = if self.json {
+            "{\"gap\":true}\n"
+        } else {
+            "… some events are missing here: no longer kept, or too many at once\n"
+        };
         Ok(output::print(text)?)
     }
 }
@@ -231,7 +237,9 @@ mod tests {
     #[test]
     fn a_followed_event_is_one_line() {
         let event = EventView::of(sample::event());
-        expect![[r#""#]].assert_eq(&line(&event, sample::now(), Paint(false)));
-        expect![[r#""#]].assert_eq(&serde_json::to_string(&event).unwrap());
+        expect![[r#"
+            11:59:57.250  fault_detected    h1/web                web does not answer
+        "#]].assert_eq(&line(&event, sample::now(), Paint(false)));
+        expect![[r#"{"id":"6740e3a0-40","time":"2026-03-01T11:59:57.25Z","kind":"fault_detected","host":"h1","target":"h1/web","incident":"6740e3a0-20","message":"web does not answer"}"#]].assert_eq(&serde_json::to_string(&event).unwrap());
     }
 }

@@ -9,11 +9,12 @@ use prunella_proto::control::v1 as pb;
 use super::incident_view::IncidentView;
 use super::note::note;
 use super::{incidents, now, show};
+use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::{self, IncidentKey};
-use crate::Common;
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet explain 17                the counter is enough while it is unambiguous
   prunella --dir ./fleet explain 6740e3a0-17 -o json
@@ -22,7 +23,8 @@ JSON: {id, state, state_detail, fault: {rule, target, symptom, severity, fingerp
   opened, recovered, closed, closing, upstream, diagnosis: {category, cause, cause_target, confidence, priority,
   affected, evidence, rejected, recommended}, attempts: [{number, repair, command, steps, because, decided, outcome,
   outcome_detail, outcome_time, verdict, verdict_time, verdict_evidence, undoes, alternatives}], holds, released,
-  stages}. What does not exist is null.");
+  stages}. What does not exist is null."
+);
 
 /// How many incidents are searched for a counter.
 const SEARCHED: usize = 10_000;
@@ -73,7 +75,9 @@ fn choose(counter: u64, among: &[IncidentView]) -> Result<IncidentId, Failure> {
         _ => {
             let lines: String =
                 matching.iter().map(|(id, it)| format!("\n  {id}  {}  {}", it.fault.target, it.fault.rule)).collect();
-            Err(Failure::Other(anyhow::anyhow!("several incidents have the counter {counter}; give the whole id:{lines}")))
+            Err(Failure::Other(anyhow::anyhow!(
+                "several incidents have the counter {counter}; give the whole id:{lines}"
+            )))
         }
     }
 }
@@ -92,23 +96,94 @@ mod tests {
 
     #[test]
     fn a_repaired_incident_is_understood_in_ten_seconds() {
-        expect![[r#""#]].assert_eq(&explain(sample::repaired()));
+        expect![[r#"
+            6740e3a0-17  h3/db  closed: repaired
+            high process_down, opened 119 s ago
+
+            What happened  db's process ended by signal 9 (since 11:58:00.512 UTC)
+            Cause          process_killed, here (97 % sure, OPERATIONAL, priority immediate)
+            What was done  1. start_service: start db → done after 4.0 ms
+                           because it helped 12 of 12 times
+            Verified       recovered 18 ms after the fault: tcp of h3/db: answered in 0.3 ms
+            Left alone     h2/api, h1/web: only suffer from it; repairing them would not help while h3/db is broken
+            Over           recovered 18 ms after the fault; closed 11:59:00.000 UTC
+
+            Evidence (host's clock, UTC)
+              11:58:00.512  h3/db   process  down  ended by signal 9
+              11:58:00.530  h2/api  http     down  bad answer 503: db unreachable
+
+            Causes that were rejected
+              config_corrupted  config is as its known-good snapshot
+
+            Repairs that were considered (score: larger is better)
+              instead of 1  do nothing       0.10  the symptom lasts
+              instead of 1  restart_service  —     nothing runs
+
+            Stages
+              11:58:00.512  DETECT  0.2 ms  process_down on h3/db  health 100 → 20
+
+            Holds
+              per_host  1 repair in flight on h3  released 11:58:00.512
+        "#]].assert_eq(&explain(sample::repaired()));
     }
 
     #[test]
     fn a_victim_says_why_it_was_left_alone() {
-        expect![[r#""#]].assert_eq(&explain(sample::victim()));
+        expect![[r#"
+            6740e3a0-19  h2/api  upstream
+            high http_failing, opened 119 s ago
+
+            What happened  api answers 503 (since 11:58:00.512 UTC)
+            Cause          dependency_down, upstream on h3/db (90 % sure, STRUCTURAL, priority monitor)
+            What was done  nothing, on purpose: the cause lies upstream, in incident 6740e3a0-17
+            Left alone     h2/api: only suffers from it; repairing it would not help while h3/db is broken
+            Now            upstream: left alone: the cause lies upstream, in incident 6740e3a0-17
+        "#]].assert_eq(&explain(sample::victim()));
     }
 
     #[test]
     fn an_incident_without_anything_known_still_reads() {
-        expect![[r#""#]].assert_eq(&explain(sample::fresh()));
+        expect![[r#"
+            6740e3a0-20  h1/web  diagnosing
+            high http_failing, opened 1 s ago
+
+            What happened  web does not answer (since 11:58:00.512 UTC)
+            Cause          not known yet
+            What was done  nothing
+            Now            diagnosing: more evidence is needed before a cause can be named
+        "#]].assert_eq(&explain(sample::fresh()));
     }
 
     #[test]
     fn the_json_has_every_field_and_null_for_what_is_absent() {
         let json = crate::output::json(&IncidentView::of(sample::fresh())).unwrap();
-        expect![[r#""#]].assert_eq(&json);
+        expect![[r#"
+            {
+              "id": "6740e3a0-20",
+              "state": "diagnosing",
+              "state_detail": "more evidence is needed before a cause can be named",
+              "fault": {
+                "rule": "http_failing",
+                "target": "h1/web",
+                "symptom": "process",
+                "severity": "high",
+                "fingerprint": "00ff00ff00ff00ff",
+                "since": "2026-03-01T11:58:00.512Z",
+                "summary": "web does not answer"
+              },
+              "also": [],
+              "opened": "2026-03-01T11:59:59Z",
+              "recovered": null,
+              "closed": null,
+              "closing": null,
+              "upstream": null,
+              "diagnosis": null,
+              "attempts": [],
+              "holds": [],
+              "released": [],
+              "stages": []
+            }
+        "#]].assert_eq(&json);
     }
 
     #[test]

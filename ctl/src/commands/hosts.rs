@@ -8,19 +8,21 @@ use serde::Serialize;
 
 use super::targets::{self, TargetView};
 use super::{now, pages, show};
+use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::{self, short};
 use crate::output::{self, Paint, Rows, Time, Tone, count};
-use crate::Common;
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet hosts                     every host
   prunella --dir ./fleet hosts web-1               one host with its targets and probes
   prunella --dir ./fleet hosts -o json
 
 JSON: {\"hosts\": [{name, state, enrolment, agent_version, first_seen, last_seen, health, targets, incidents, paused,
-  observe_only}]}; for one host {\"host\": {…}, \"targets\": [as `prunella targets -o json` says each]}.");
+  observe_only}]}; for one host {\"host\": {…}, \"targets\": [as `prunella targets -o json` says each]}."
+);
 
 /// Arguments of `prunella hosts`.
 #[derive(Debug, Args)]
@@ -191,14 +193,107 @@ mod tests {
     #[test]
     fn hosts_are_one_line_each() {
         let hosts: Vec<HostView> = sample::hosts().into_iter().map(HostView::of).collect();
-        expect![[r#""#]].assert_eq(&table(&hosts, sample::now(), Paint(false)));
+        expect![[r#"
+            HOST  STATE   HEALTH  TARGETS  INCIDENTS    LAST SEEN  AGENT  REMARK
+            h1    online  98      2        6740e3a0-20  1 s ago  0.1.0  —
+            h2    silent  —       0        —            —          —      only observes: its clock is 9 min off
+
+            2 hosts
+        "#]].assert_eq(&table(&hosts, sample::now(), Paint(false)));
     }
 
     #[test]
     fn one_host_is_shown_with_its_targets_and_probes() {
         let host = sample::hosts().into_iter().next().map(HostView::of).unwrap();
         let view = One { host, targets: vec![TargetView::of(sample::target())] };
-        expect![[r#""#]].assert_eq(&detail(&view, sample::now(), Paint(false)));
-        expect![[r#""#]].assert_eq(&output::json(&view).unwrap());
+        expect![[r#"
+            h1
+            State       online
+            Health      98
+            Last seen   1 s ago
+            First seen  25 h ago
+            Agent       0.1.0
+            Enrolment   1
+            Incidents   6740e3a0-20
+            Remark      —
+
+            h1/web  health 40, critical
+              depends on  h2/api
+              incidents   6740e3a0-20
+              permitted   start_service, restart_service
+              process  process  up    running as process 4711  2 s ago
+              http     http     down  no answer within 1.0 s   2 s ago
+              process.resident_bytes  1.5 MiB  1 s ago
+              process.cpu_percent     3.0 %    70 s ago (stale)
+        "#]].assert_eq(&detail(&view, sample::now(), Paint(false)));
+        expect![[r#"
+            {
+              "host": {
+                "name": "h1",
+                "state": "online",
+                "enrolment": 1,
+                "agent_version": "0.1.0",
+                "first_seen": "2026-02-28T11:00:00Z",
+                "last_seen": "2026-03-01T11:59:59Z",
+                "health": 98.4,
+                "targets": 2,
+                "incidents": [
+                  "6740e3a0-20"
+                ],
+                "paused": null,
+                "observe_only": null
+              },
+              "targets": [
+                {
+                  "name": "h1/web",
+                  "service": "web",
+                  "labels": {},
+                  "critical": true,
+                  "health": 40.0,
+                  "probes": [
+                    {
+                      "probe": "process",
+                      "kind": "process",
+                      "status": "up",
+                      "finding": "running as process 4711",
+                      "time": "2026-03-01T11:59:58Z"
+                    },
+                    {
+                      "probe": "http",
+                      "kind": "http",
+                      "status": "down",
+                      "finding": "no answer within 1.0 s",
+                      "time": "2026-03-01T11:59:58Z"
+                    }
+                  ],
+                  "readings": [
+                    {
+                      "metric": "process.resident_bytes",
+                      "value": 1572864.0,
+                      "time": "2026-03-01T11:59:59Z",
+                      "fresh": true
+                    },
+                    {
+                      "metric": "process.cpu_percent",
+                      "value": 3.0,
+                      "time": "2026-03-01T11:58:50Z",
+                      "fresh": false
+                    }
+                  ],
+                  "incidents": [
+                    "6740e3a0-20"
+                  ],
+                  "depends_on": [
+                    "h2/api"
+                  ],
+                  "dependents": [],
+                  "permits": [
+                    "start_service",
+                    "restart_service"
+                  ]
+                }
+              ]
+            }
+        "#]].assert_eq(&output::json(&view).unwrap());
     }
 }

@@ -12,13 +12,15 @@ use crate::client::{Client, Connection, Failure, run};
 use crate::output::{self, Paint, Rows, Time, count};
 use crate::{Common, names};
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet incidents                 open incidents
   prunella --dir ./fleet incidents --all           closed ones too, newest first
   prunella --dir ./fleet incidents --target web-1 -o json
 
-JSON: {\"incidents\": [{id, state, fault, diagnosis, attempts, holds, …}]}, as `prunella explain -o json` says each.");
+JSON: {\"incidents\": [{id, state, fault, diagnosis, attempts, holds, …}]}, as `prunella explain -o json` says each."
+);
 
 /// Arguments of `prunella incidents`.
 #[derive(Debug, Args)]
@@ -125,8 +127,17 @@ mod tests {
     #[test]
     fn incidents_are_one_line_each() {
         let view = View { incidents: sample::incidents().into_iter().map(IncidentView::of).collect() };
-        expect![[r#""#]].assert_eq(&table(&view, true, false, sample::now(), Paint(false)));
+        expect![[r#"
+            ID           TARGET  FAULT         STATE       OPENED     CAUSE                     REPAIR                    DETAIL
+            6740e3a0-20  h1/web  http_failing  diagnosing  1 s ago  —                         —                         more evidence is needed before a cause can be named
+            6740e3a0-19  h2/api  http_failing  upstream    119 s ago  dependency_down on h3/db  —                         left alone: the cause lies upstream, in incident 6740e3a0-17
+            6740e3a0-17  h3/db   process_down  closed      119 s ago  process_killed            start_service: recovered  repaired
+
+            3 incidents. The whole story of one: prunella explain ID
+        "#]].assert_eq(&table(&view, true, false, sample::now(), Paint(false)));
         let none = View { incidents: Vec::new() };
-        expect![[r#""#]].assert_eq(&table(&none, false, false, sample::now(), Paint(false)));
+        expect![[r#"
+            No open incident. Closed ones: --all
+        "#]].assert_eq(&table(&none, false, false, sample::now(), Paint(false)));
     }
 }

@@ -110,7 +110,8 @@ fn left_alone(it: &IncidentView) -> Option<String> {
     if victims.is_empty() {
         return None;
     }
-    Some(format!("{}: only victims of {}; repairing them would not help", victims.join(", "), found.cause_target))
+    let them = if victims.len() == 1 { "suffers from it; repairing it" } else { "suffer from it; repairing them" };
+    Some(format!("{}: only {them} would not help while {} is broken", victims.join(", "), found.cause_target))
 }
 
 fn over(it: &IncidentView, now: Time) -> String {

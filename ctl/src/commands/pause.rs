@@ -13,20 +13,24 @@ use crate::client::{Client, Connection, run};
 use crate::output::{Time, clean};
 use crate::{Common, names};
 
-const PAUSE_HELP: &str = help!("\
+const PAUSE_HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet pause --why \"migrating the database\" --for 2h      the whole fleet
   prunella --dir ./fleet pause web-1/web --why \"debugging it by hand\"       one target, until it is lifted
 
 A pause stops repairs, the ones under way before their next step. Watching goes on.
-JSON: {name, message, until}.");
+JSON: {name, message, until}."
+);
 
-const RESUME_HELP: &str = help!("\
+const RESUME_HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet resume                    lifts the pause of the whole fleet
   prunella --dir ./fleet resume web-1/web          lifts the pause of one target
 
-JSON: {name, message, until: null}.");
+JSON: {name, message, until: null}."
+);
 
 /// Arguments of `prunella pause`.
 #[derive(Debug, Args)]

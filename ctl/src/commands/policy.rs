@@ -13,24 +13,30 @@ use super::show;
 use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet policy show > policy.toml
-  prunella --dir ./fleet policy set policy.toml --dry-run");
+  prunella --dir ./fleet policy set policy.toml --dry-run"
+);
 
-const SHOW_HELP: &str = help!("\
+const SHOW_HELP: &str = help!(
+    "\
 Example:
   prunella --dir ./fleet policy show
 
-JSON: {version, etag, toml, validated_only: null}.");
+JSON: {version, etag, toml, validated_only: null}."
+);
 
-const SET_HELP: &str = help!("\
+const SET_HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet policy set policy.toml --dry-run   only check it
   prunella --dir ./fleet policy set policy.toml             put it in force
 
 Fails when somebody else has changed the policy since --etag, or without one since this command began.
-JSON: {version, etag, toml, validated_only}.");
+JSON: {version, etag, toml, validated_only}."
+);
 
 /// Arguments of `prunella policy`.
 #[derive(Debug, Args)]

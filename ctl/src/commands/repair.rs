@@ -12,23 +12,29 @@ use crate::names::short;
 use crate::output::clean;
 use crate::{Common, names};
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet repair run web-1/web --why \"users report errors\"
-  prunella --dir ./fleet repair cancel 17");
+  prunella --dir ./fleet repair cancel 17"
+);
 
-const RUN_HELP: &str = help!("\
+const RUN_HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet repair run web-1/web                            the engine chooses the repair
   prunella --dir ./fleet repair run web-1/web restart_service --dry-run  decide and check everything, do nothing
 
-Brakes and the host's own policy hold for repairs by hand, too. JSON: {incident, message}.");
+Brakes and the host's own policy hold for repairs by hand, too. JSON: {incident, message}."
+);
 
-const CANCEL_HELP: &str = help!("\
+const CANCEL_HELP: &str = help!(
+    "\
 Example:
   prunella --dir ./fleet repair cancel 17 --why \"fixed by hand\"
 
-What is under way stops before its next step, and the incident is closed. JSON: {incident, message}.");
+What is under way stops before its next step, and the incident is closed. JSON: {incident, message}."
+);
 
 /// Arguments of `prunella repair`.
 #[derive(Debug, Args)]

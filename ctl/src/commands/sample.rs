@@ -225,7 +225,12 @@ pub(super) fn target() -> pb::Target {
             probe("http", "http", "down", "no answer within 1.0 s"),
         ],
         readings: vec![
-            pb::Reading { metric: "process.resident_bytes".to_owned(), value: 1_572_864.0, time: at(-1, 0), fresh: true },
+            pb::Reading {
+                metric: "process.resident_bytes".to_owned(),
+                value: 1_572_864.0,
+                time: at(-1, 0),
+                fresh: true,
+            },
             pb::Reading { metric: "process.cpu_percent".to_owned(), value: 3.0, time: at(-70, 0), fresh: false },
         ],
         incidents: texts(&["incidents/6740e3a0-20"]),

@@ -8,19 +8,21 @@ use serde::Serialize;
 
 use super::incident_view::IncidentView;
 use super::{incidents, millis, show};
+use crate::Common;
 use crate::client::{Client, Connection, run};
 use crate::names::short;
 use crate::output::{self, ABSENT, Paint, Rows, Time, Tone, count};
-use crate::Common;
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet status
   PRUNELLA_TOKEN=… prunella status --server cp.example:7443 --ca ca.pem -o json
 
 JSON: {fleet, time, mode, policy_version, server_version, hosts: {online, left, silent}, targets, open_incidents, held,
   needs_human, repaired, mean_time_to_repair_ms, cold_until, pauses: [{name, by, why, since, until}], loosened, caveats,
-  incidents: [as `prunella explain -o json` says each]}. What does not exist is null.");
+  incidents: [as `prunella explain -o json` says each]}. What does not exist is null."
+);
 
 /// How many open incidents the first screen shows.
 const SHOWN: usize = 20;
@@ -156,12 +158,15 @@ fn verdict(it: &View, paint: Paint) -> String {
 }
 
 fn figures(it: &View) -> String {
-    let mttr = it.mean_time_to_repair_ms.map_or_else(|| ABSENT.to_owned(), |ms| {
-        output::span(std::time::Duration::from_secs_f64(ms.max(0.0) / 1e3))
-    });
+    let mttr = it
+        .mean_time_to_repair_ms
+        .map_or_else(|| ABSENT.to_owned(), |ms| output::span(std::time::Duration::from_secs_f64(ms.max(0.0) / 1e3)));
     let hosts = format!("{} online, {} silent, {} left", it.hosts.online, it.hosts.silent, it.hosts.left);
     let open = format!("{} open, {} held, {} for a person", it.open_incidents, it.held, it.needs_human);
-    let repaired = format!("{} since the server started, in {mttr} on average", it.repaired);
+    let repaired = match it.repaired {
+        0 => "none since the server started".to_owned(),
+        n => format!("{n} since the server started, in {mttr} on average"),
+    };
     let policy = format!("version {}, mode {}", it.policy_version, it.mode);
     let mut rows = Rows::default();
     for (label, value) in [
@@ -210,14 +215,65 @@ mod tests {
     #[test]
     fn the_first_screen_says_what_matters() {
         let incidents = sample::incidents().into_iter().take(2).map(IncidentView::of).collect();
-        expect![[r#""#]].assert_eq(&screen(&View::of(sample::fleet(), incidents), Paint(false)));
+        expect![[r#"
+            demo  1 host is silent
+
+            Hosts      2 online, 1 silent, 0 left
+            Targets    6
+            Incidents  3 open, 1 held, 0 for a person
+            Repaired   4 since the server started, in 18 ms on average
+            Policy     version 3, mode balanced
+            Server     0.1.0
+
+            Paused: h1 by ada, ends in 50 min: kernel update
+            Loosened: pacing is off (profile rapid)
+            Caveat: all keys of this fleet are on one machine
+
+            ID           TARGET  FAULT         STATE       OPENED     CAUSE                     REPAIR  DETAIL
+            6740e3a0-20  h1/web  http_failing  diagnosing  1 s ago  —                         —       more evidence is needed before a cause can be named
+            6740e3a0-19  h2/api  http_failing  upstream    119 s ago  dependency_down on h3/db  —       left alone: the cause lies upstream, in incident 6740e3a0-17
+            and 1 more: prunella incidents
+        "#]].assert_eq(&screen(&View::of(sample::fleet(), incidents), Paint(false)));
     }
 
     #[test]
     fn an_empty_fleet_says_what_to_do_next() {
         let empty = pb::Fleet { name: "new".to_owned(), ..pb::Fleet::default() };
         let view = View::of(empty, Vec::new());
-        expect![[r#""#]].assert_eq(&screen(&view, Paint(false)));
-        expect![[r#""#]].assert_eq(&output::json(&view).unwrap());
+        expect![[r#"
+            new  no host yet; `prunella token create` says how one joins
+
+            Hosts      0 online, 0 silent, 0 left
+            Targets    0
+            Incidents  0 open, 0 held, 0 for a person
+            Repaired   none since the server started
+            Policy     version 0, mode unspecified
+            Server
+        "#]].assert_eq(&screen(&view, Paint(false)));
+        expect![[r#"
+            {
+              "fleet": "new",
+              "time": null,
+              "mode": "unspecified",
+              "policy_version": 0,
+              "server_version": "",
+              "hosts": {
+                "online": 0,
+                "left": 0,
+                "silent": 0
+              },
+              "targets": 0,
+              "open_incidents": 0,
+              "held": 0,
+              "needs_human": 0,
+              "repaired": 0,
+              "mean_time_to_repair_ms": null,
+              "cold_until": null,
+              "pauses": [],
+              "loosened": [],
+              "caveats": [],
+              "incidents": []
+            }
+        "#]].assert_eq(&output::json(&view).unwrap());
     }
 }

@@ -8,19 +8,21 @@ use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
 use super::{now, pages, show};
+use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::{self, short};
 use crate::output::{self, Paint, Rows, Time, Tone, count};
-use crate::Common;
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet targets                   every target of the fleet
   prunella --dir ./fleet targets web-1             those of one host
   prunella --dir ./fleet targets web-1/web         one target with its probes and readings
 
 JSON: {\"targets\": [{name, service, labels, critical, health, probes: [{probe, kind, status, finding, time}],
-  readings: [{metric, value, time, fresh}], incidents, depends_on, dependents, permits}]}.");
+  readings: [{metric, value, time, fresh}], incidents, depends_on, dependents, permits}]}."
+);
 
 /// Arguments of `prunella targets`.
 #[derive(Debug, Args)]
@@ -122,12 +124,8 @@ impl TargetView {
             finding: it.finding,
             time: it.time.into(),
         };
-        let reading = |it: pb::Reading| ReadingView {
-            metric: it.metric,
-            value: it.value,
-            time: it.time.into(),
-            fresh: it.fresh,
-        };
+        let reading =
+            |it: pb::Reading| ReadingView { metric: it.metric, value: it.value, time: it.time.into(), fresh: it.fresh };
         let shorts = |names: &[String]| names.iter().map(|it| short(it)).collect();
         Self {
             name: short(&it.name),
@@ -242,12 +240,23 @@ mod tests {
     #[test]
     fn targets_are_one_line_each() {
         let targets = vec![TargetView::of(sample::target())];
-        expect![[r#""#]].assert_eq(&table(&targets, Paint(false)));
+        expect![[r#"
+            TARGET  HEALTH  PROBES                 SERVICE  DEPENDS ON  INCIDENTS
+            h1/web  40      process up, http down  web      h2/api      6740e3a0-20
+
+            1 target
+        "#]].assert_eq(&table(&targets, Paint(false)));
     }
 
     #[test]
     fn readings_have_units() {
-        let cases = [("cpu.used_percent", 12.345), ("memory.used_bytes", 1536.0), ("x_bytes", 12.0), ("load_1", 0.5), ("n", 3.0)];
+        let cases = [
+            ("cpu.used_percent", 12.345),
+            ("memory.used_bytes", 1536.0),
+            ("x_bytes", 12.0),
+            ("load_1", 0.5),
+            ("n", 3.0),
+        ];
         let said: Vec<String> = cases.iter().map(|(metric, value)| quantity(metric, *value)).collect();
         assert_eq!(said, ["12.3 %", "1.5 KiB", "12 B", "0.5", "3"]);
     }

@@ -15,25 +15,31 @@ use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::output::{Time, clean};
 
-const HELP: &str = help!("\
+const HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet token create --host web-2 --for 30m
-  prunella --dir ./fleet token operator ada --role operator");
+  prunella --dir ./fleet token operator ada --role operator"
+);
 
-const CREATE_HELP: &str = help!("\
+const CREATE_HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet token create                          any one host may join within 10 minutes
   prunella --dir ./fleet token create --host web-2 --for 1h    only web-2
 
 The token holds the server's address, the pin of its authority and the fleet's root keys, so the new host can be sure
-whom it joins. It is a secret and good for one host. JSON: {token, expires, command}.");
+whom it joins. It is a secret and good for one host. JSON: {token, expires, command}."
+);
 
-const OPERATOR_HELP: &str = help!("\
+const OPERATOR_HELP: &str = help!(
+    "\
 Examples:
   prunella --dir ./fleet token operator ada --role viewer
   prunella --dir ./fleet token operator ci --role operator --for 30d -o json
 
-Use it with PRUNELLA_TOKEN, --server and --ca. It is a secret and is shown only once. JSON: {token, expires, command}.");
+Use it with PRUNELLA_TOKEN, --server and --ca. It is a secret and is shown only once. JSON: {token, expires, command}."
+);
 
 /// Arguments of `prunella token`.
 #[derive(Debug, Args)]
@@ -136,7 +142,10 @@ fn table(it: &View, now: Time) -> String {
             "Run this on the new host; it is good for one host and expires {expires}:\n\n  {}\n",
             clean(command)
         ),
-        None => format!("{}\n\nExpires {expires}. It is shown only here and now: keep it in PRUNELLA_TOKEN.\n", clean(&it.token)),
+        None => format!(
+            "{}\n\nExpires {expires}. It is shown only here and now: keep it in PRUNELLA_TOKEN.\n",
+            clean(&it.token)
+        ),
     }
 }
 
@@ -154,6 +163,10 @@ mod tests {
             expires: sample::later(600),
             command: Some("prunella agent join --token prunella-join-1.abc".to_owned()),
         };
-        expect![[r#""#]].assert_eq(&table(&view, sample::now()));
+        expect![[r#"
+            Run this on the new host; it is good for one host and expires in 10 min:
+
+              prunella agent join --token prunella-join-1.abc
+        "#]].assert_eq(&table(&view, sample::now()));
     }
 }
