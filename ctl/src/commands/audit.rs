@@ -202,11 +202,13 @@ mod tests {
             The audit log is NOT intact (40 entries read):
               entry 12: its hash is not that of its text
             Keep a copy of the directory before anything else is done.
-        "#]].assert_eq(&verdict(&it, Paint(false)));
+        "#]]
+        .assert_eq(&verdict(&it, Paint(false)));
         let it = Verified { intact: true, entries: 1, head: "ab12".to_owned(), findings: Vec::new() };
         expect![[r#"
             The audit log is intact: 1 entry, the last with SHA-256 ab12.
-        "#]].assert_eq(&verdict(&it, Paint(false)));
+        "#]]
+        .assert_eq(&verdict(&it, Paint(false)));
     }
 
     #[test]
@@ -215,6 +217,7 @@ mod tests {
         expect![[r#"
             NO  TIME (UTC)    WHO             WHAT    TO WHOM  INCIDENT  WHY
             7   11:59:30.001  operator/admin  paused  h1/web   —         debugging
-        "#]].assert_eq(&table(&view, sample::now(), Paint(false)));
+        "#]]
+        .assert_eq(&table(&view, sample::now(), Paint(false)));
     }
 }

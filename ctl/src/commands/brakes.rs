@@ -131,6 +131,7 @@ mod tests {
 
             BRAKE     INCIDENT     RELEASES  WHY
             per_host  6740e3a0-20  in 5 min  10 of 10 repairs in the last hour
-        "#]].assert_eq(&table(&View::of(sample::brakes()), sample::now(), Paint(false)));
+        "#]]
+        .assert_eq(&table(&View::of(sample::brakes()), sample::now(), Paint(false)));
     }
 }

@@ -239,7 +239,8 @@ mod tests {
         let event = EventView::of(sample::event());
         expect![[r#"
             11:59:57.250  fault_detected    h1/web                web does not answer
-        "#]].assert_eq(&line(&event, sample::now(), Paint(false)));
+        "#]]
+        .assert_eq(&line(&event, sample::now(), Paint(false)));
         expect![[r#"{"id":"6740e3a0-40","time":"2026-03-01T11:59:57.25Z","kind":"fault_detected","host":"h1","target":"h1/web","incident":"6740e3a0-20","message":"web does not answer"}"#]].assert_eq(&serde_json::to_string(&event).unwrap());
     }
 }

@@ -124,7 +124,8 @@ mod tests {
 
             Holds
               per_host  1 repair in flight on h3  released 11:58:00.512
-        "#]].assert_eq(&explain(sample::repaired()));
+        "#]]
+        .assert_eq(&explain(sample::repaired()));
     }
 
     #[test]
@@ -138,7 +139,8 @@ mod tests {
             What was done  nothing, on purpose: the cause lies upstream, in incident 6740e3a0-17
             Left alone     h2/api: only suffers from it; repairing it would not help while h3/db is broken
             Now            upstream: left alone: the cause lies upstream, in incident 6740e3a0-17
-        "#]].assert_eq(&explain(sample::victim()));
+        "#]]
+        .assert_eq(&explain(sample::victim()));
     }
 
     #[test]
@@ -151,7 +153,8 @@ mod tests {
             Cause          not known yet
             What was done  nothing
             Now            diagnosing: more evidence is needed before a cause can be named
-        "#]].assert_eq(&explain(sample::fresh()));
+        "#]]
+        .assert_eq(&explain(sample::fresh()));
     }
 
     #[test]
@@ -183,7 +186,8 @@ mod tests {
               "released": [],
               "stages": []
             }
-        "#]].assert_eq(&json);
+        "#]]
+        .assert_eq(&json);
     }
 
     #[test]

@@ -199,7 +199,8 @@ mod tests {
             h2    silent  —       0        —            —          —      only observes: its clock is 9 min off
 
             2 hosts
-        "#]].assert_eq(&table(&hosts, sample::now(), Paint(false)));
+        "#]]
+        .assert_eq(&table(&hosts, sample::now(), Paint(false)));
     }
 
     #[test]
@@ -225,7 +226,8 @@ mod tests {
               http     http     down  no answer within 1.0 s   2 s ago
               process.resident_bytes  1.5 MiB  1 s ago
               process.cpu_percent     3.0 %    70 s ago (stale)
-        "#]].assert_eq(&detail(&view, sample::now(), Paint(false)));
+        "#]]
+        .assert_eq(&detail(&view, sample::now(), Paint(false)));
         expect![[r#"
             {
               "host": {
@@ -294,6 +296,7 @@ mod tests {
                 }
               ]
             }
-        "#]].assert_eq(&output::json(&view).unwrap());
+        "#]]
+        .assert_eq(&output::json(&view).unwrap());
     }
 }

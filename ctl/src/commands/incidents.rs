@@ -138,6 +138,7 @@ mod tests {
         let none = View { incidents: Vec::new() };
         expect![[r#"
             No open incident. Closed ones: --all
-        "#]].assert_eq(&table(&none, false, false, sample::now(), Paint(false)));
+        "#]]
+        .assert_eq(&table(&none, false, false, sample::now(), Paint(false)));
     }
 }

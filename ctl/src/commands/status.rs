@@ -249,7 +249,8 @@ mod tests {
             Repaired   none since the server started
             Policy     version 0, mode unspecified
             Server
-        "#]].assert_eq(&screen(&view, Paint(false)));
+        "#]]
+        .assert_eq(&screen(&view, Paint(false)));
         expect![[r#"
             {
               "fleet": "new",
@@ -274,6 +275,7 @@ mod tests {
               "caveats": [],
               "incidents": []
             }
-        "#]].assert_eq(&output::json(&view).unwrap());
+        "#]]
+        .assert_eq(&output::json(&view).unwrap());
     }
 }

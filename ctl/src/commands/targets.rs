@@ -245,7 +245,8 @@ mod tests {
             h1/web  40      process up, http down  web      h2/api      6740e3a0-20
 
             1 target
-        "#]].assert_eq(&table(&targets, Paint(false)));
+        "#]]
+        .assert_eq(&table(&targets, Paint(false)));
     }
 
     #[test]

@@ -167,6 +167,7 @@ mod tests {
             Run this on the new host; it is good for one host and expires in 10 min:
 
               prunella agent join --token prunella-join-1.abc
-        "#]].assert_eq(&table(&view, sample::now()));
+        "#]]
+        .assert_eq(&table(&view, sample::now()));
     }
 }
