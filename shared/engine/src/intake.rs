@@ -2,7 +2,7 @@
 
 use prunella_model::event::EventKind;
 use prunella_model::host::HostReport;
-use prunella_model::incident::{Closing, IncidentState};
+use prunella_model::incident::Closing;
 use prunella_model::observation::{Frame, Observation, ProbeKind, SeriesName};
 use prunella_model::record::{Change, HostRecord};
 use prunella_model::{HostId, IncidentId, OperatorName, Timestamp};
@@ -349,9 +349,6 @@ impl Engine {
         let Some(index) = self.names.get(host).copied() else { return };
         let incidents: Vec<IncidentId> = self.hosts[at(index)].incidents.iter().copied().collect();
         for id in incidents {
-            if let Some(IncidentState::Repairing { command }) = self.cases.get(&id).map(|case| case.it.state.clone()) {
-                self.cancel_command(command);
-            }
             self.close(id, Closing::TargetGone);
         }
         self.unlink(index);

@@ -151,12 +151,9 @@ impl Engine {
         let Some(case) = self.cases.get(&id) else {
             return Reply::NotFound { what: format!("no open incident {id}") };
         };
-        let (key, state) = (case.key, case.it.state.clone());
+        let key = case.key;
         let faults = std::iter::once(&case.it.fault).chain(&case.it.also);
         let rules: Vec<RuleName> = faults.map(|fault| fault.rule.clone()).collect();
-        if let IncidentState::Repairing { command } = state {
-            self.cancel_command(command);
-        }
         // The symptom is still there. The person has it now, so it must not open the next incident at once.
         self.target_mut(key).muted.extend(rules);
         let subject = self.subject(key);

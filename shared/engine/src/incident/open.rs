@@ -314,6 +314,9 @@ impl Engine {
 
     /// Closes an incident.
     pub(crate) fn close(&mut self, id: IncidentId, closing: Closing) {
+        if let Some(IncidentState::Repairing { command }) = self.cases.get(&id).map(|case| &case.it.state) {
+            self.cancel_command(*command);
+        }
         self.watch(id, Vec::new());
         self.unqueue(id);
         self.hold(id, Vec::new());

@@ -8,6 +8,7 @@ use prunella_model::{CommandId, HostId, IncidentId, Timestamp};
 use crate::Engine;
 use crate::event::Decision;
 use crate::key::{Key, at};
+use crate::plan;
 use crate::timers::Timer;
 
 /// Refusals in a row after which a person is asked.
@@ -184,6 +185,11 @@ impl Engine {
         if let Some(attempt) = case.it.attempts.iter_mut().find(|it| it.command == command) {
             attempt.outcome = Some(report.outcome.clone());
             attempt.outcome_at = Some(now);
+            if !plan::counts(attempt) && attempt.undoes.is_none() {
+                // It was taken for lost and judged; now it is known that nothing was done.
+                (attempt.verdict, attempt.verdict_at) = (None, None);
+                attempt.verdict_evidence.clear();
+            }
         }
         self.touched(id);
         let Some(case) = self.cases.get(&id) else { return };
@@ -193,6 +199,11 @@ impl Engine {
             return;
         }
         if verifying {
+            let nothing_done = case.it.attempts.last().is_some_and(|it| !plan::counts(it));
+            if nothing_done && undoes.is_none() {
+                self.afresh(id);
+                return;
+            }
             // A report that was given up turned up after all: judge by when it really ended.
             if let Some(case) = self.cases.get_mut(&id) {
                 case.since = Some(ended);

@@ -308,7 +308,11 @@ impl Engine {
         let print = case.it.fault.fingerprint.clone();
         let recovered = case.it.recovered_at.unwrap_or(now);
         let healer = case.it.attempts.iter().rev().find(|it| it.verdict == Some(Verdict::Recovered));
-        let Some((repair, decided)) = healer.map(|it| (it.repair.clone(), it.decided_at)) else { return };
+        let Some((repair, decided)) = healer.map(|it| (it.repair.clone(), it.decided_at)) else {
+            // What seemed to have healed it turned out not to have been done.
+            self.close(id, Closing::SelfRecovered);
+            return;
+        };
         self.learn(key, &print, &repair, cause, Lesson::Healed(recovered.since(decided)));
         let health = self.health(key);
         if let Some(case) = self.cases.get_mut(&id) {
