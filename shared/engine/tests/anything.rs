@@ -1,9 +1,11 @@
 //! Whatever agents and people say, in whatever order, with whatever clocks: the engine does not panic, its invariants
 //! hold after each step, the same events lead to the same decisions, and a restart from what was stored does no harm.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says why")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use prunella_engine::{Decision, Engine, Event, Request};
 use prunella_model::command::BootId;
 use prunella_model::host::{DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
@@ -19,7 +21,6 @@ use prunella_model::{
     CommandId, FleetName, Generation, HostId, Id, IncidentId, MetricName, OperatorName, PartName, ProbeName,
     ServiceName, TargetName, TargetRef, Timestamp,
 };
-use proptest::prelude::*;
 
 const HOSTS: [&str; 3] = ["h1", "h2", "stranger"];
 const TARGETS: [&str; 4] = ["web", "db", "host", "nobody"];
@@ -379,9 +380,7 @@ impl World {
                 dry_run: false,
             },
             6 => Request::Repair { target: it, repair: None, why: "now".into(), dry_run: true },
-            7 => {
-                Request::Cancel { incident: incidents.get(t).map(|it| it.id).unwrap_or_default(), why: "mine".into() }
-            }
+            7 => Request::Cancel { incident: incidents.get(t).map(|it| it.id).unwrap_or_default(), why: "mine".into() },
             _ => Request::Report { target: it, severity: Severity::Low, summary: "slow".into() },
         };
         Event::Request { token: 7, by: OperatorName::of("ann"), request }

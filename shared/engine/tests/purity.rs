@@ -13,7 +13,8 @@ fn the_engine_stands_on_nothing_impure() {
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let tree = String::from_utf8_lossy(&tree.stdout);
     assert!(tree.contains("prunella-model"), "cargo tree speaks of the engine: {tree}");
-    let impure = ["tokio", "tonic", "sled", "mio", "socket2", "rustix", "libc", "getrandom", "rand", "chrono", "jiff", "time"];
+    let impure =
+        ["tokio", "tonic", "sled", "mio", "socket2", "rustix", "libc", "getrandom", "rand", "chrono", "jiff", "time"];
     for name in tree.lines().filter_map(|line| line.split_whitespace().next()) {
         assert!(!impure.contains(&name), "the engine must not stand on {name}");
     }
