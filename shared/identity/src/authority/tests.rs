@@ -115,3 +115,34 @@ fn a_bad_server_name_is_named() {
     let error = ca.issue_server(&host(), &["no good".to_owned()], NOW, SERVER_LIFE).err().unwrap();
     assert!(error.to_string().contains("no good"), "{error}");
 }
+
+/// Certificates that a fleet's authority never makes, though it could sign them.
+#[test]
+fn odd_certificates_name_nobody() {
+    let agent = ["spiffe://demo/agent/h1", "spiffe://demo/agent/h1/enrolment/1"];
+    let read = |uris: &[&str], change: &dyn Fn(&mut CertificateParams)| {
+        let mut params = params_of("agent h1", NOW, AGENT_LIFE).unwrap();
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
+        change(&mut params);
+        let cert = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        PeerCertificate::read(cert.der(), &fleet())
+    };
+    assert!(read(&agent, &|_| {}).is_ok());
+    let odd = |uris: &[&str], change: &dyn Fn(&mut CertificateParams), what: &str| {
+        let result = read(uris, change);
+        assert!(matches!(result, Err(crate::IdentityError::Odd { .. })), "{what}: {result:?}");
+    };
+    odd(&agent, &|it| it.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth), "an agent that may serve");
+    odd(&agent, &|it| it.extended_key_usages.clear(), "no usage named");
+    odd(&agent, &|it| it.extended_key_usages.push(ExtendedKeyUsagePurpose::Any), "any usage");
+    odd(&["spiffe://demo/server/s1"], &|_| {}, "a server that is a client");
+    odd(&agent, &|it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "an authority");
+    odd(&agent, &|it| it.subject_alt_names.push(server_name("evil.example").unwrap()), "an agent with a DNS name");
+    odd(&[], &|_| {}, "nobody");
+    let mut trailing = FleetCa::create(&fleet(), NOW).unwrap().certificate.to_vec();
+    trailing.push(0);
+    let result = PeerCertificate::read(&CertificateDer::from(trailing), &fleet());
+    assert_eq!(result, Err(crate::IdentityError::Unreadable));
+}
