@@ -380,3 +380,6 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     }
     words
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! A small fleet for tests: an authority, keys, documents, one host whose one service counts its starts.
 
+pub(crate) mod server;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ pub(crate) struct Fleet {
     pub(crate) name: FleetName,
     pub(crate) ca: FleetCa,
     pub(crate) root: SecretKey,
-    signer: SecretKey,
+    pub(crate) signer: SecretKey,
     pub(crate) server: SecretKey,
 }
 

@@ -21,7 +21,7 @@ struct Args {
     #[arg(long, value_name = "FILE", default_value = "/etc/prunella/agent.toml")]
     config: PathBuf,
     /// A one-use token that makes this host a member of the fleet; needed at the first start only.
-    #[arg(long, value_name = "TOKEN", env = "PRUNELLA_JOIN_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "PRUNELLA_JOIN", hide_env_values = true)]
     join: Option<String>,
     /// Logs as JSON, one object a line.
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! The agent from its start to its end: everything in its order, then the loop.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,11 +123,16 @@ fn boot_id() -> anyhow::Result<BootId> {
     Ok(BootId(text.trim().to_owned()))
 }
 
-/// Starts logging to standard error: `PRUNELLA_LOG` says what, `info` when it is not set.
+/// Starts logging to standard error: `PRUNELLA_LOG` says what (`info` when it is not set), and `PRUNELLA_LOG_FORMAT=json`
+/// or `json` makes each line a JSON object.
 pub fn start_logging(json: bool) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("PRUNELLA_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let json = json || std::env::var("PRUNELLA_LOG_FORMAT").is_ok_and(|it| it == "json");
     // A subscriber that is set already is the caller's choice.
     let _ = if json { builder.json().try_init() } else { builder.try_init() };
 }
