@@ -40,7 +40,8 @@ impl Lab {
         });
         let authority = Authority::new(host.state.clone(), membership.anchor().clone());
         let (config, own_boot) = (Arc::clone(&host.config), boot.clone());
-        let driver = Driver::new(Parts { config, boot: own_boot, membership, authority, senses, executor, ends, pause });
+        let driver =
+            Driver::new(Parts { config, boot: own_boot, membership, authority, senses, executor, ends, pause });
         let driver = tokio::task::spawn_local(driver.run(Stop::watch(None).unwrap(), seen));
         Self { fleet, server, host, boot, driver }
     }
@@ -177,7 +178,9 @@ async fn what_is_seen_without_a_server_comes_late_and_is_marked_so() {
         let exited = |finding: &Finding| matches!(finding, Finding::Exited { signal: Some(9), .. });
         assert!(report.observations.iter().any(|it| exited(&it.finding)), "{:?}", report.observations);
         let late = |it| match it {
-            AgentMessage::Frame(frame) => (frame.late && frame.observations.iter().any(|it| exited(&it.finding))).then_some(()),
+            AgentMessage::Frame(frame) => {
+                (frame.late && frame.observations.iter().any(|it| exited(&it.finding))).then_some(())
+            }
             _ => None,
         };
         stream.until(late).await;

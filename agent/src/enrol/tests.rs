@@ -70,7 +70,8 @@ async fn nothing_is_believed_that_the_token_does_not_vouch_for() {
     let lab = Lab::new().await;
     assert!(lab.spoiled(|it| it.fleet = "other".to_owned()).await.contains("of fleet \"other\""));
     assert!(lab.spoiled(|it| it.authority[20] ^= 1).await.contains("pins"));
-    let foreign = wire::encode_trust(&Fleet { root: prunella_seal::SecretKey::from_entropy(&[44; 32]), ..Fleet::new() }.trust());
+    let foreign =
+        wire::encode_trust(&Fleet { root: prunella_seal::SecretKey::from_entropy(&[44; 32]), ..Fleet::new() }.trust());
     let said = lab.spoiled(move |it| it.trust = Some(foreign.clone())).await;
     assert!(said.contains("authority that the join token promises"), "{said}");
     assert!(lab.spoiled(|it| it.enrolment = 4).await.contains("certificate is for"));
