@@ -67,6 +67,8 @@ pub enum SnapshotError {
 enum Kind {
     KnownGood,
     BeforeRepair,
+    /// Not a content, but the names of what a cleaning was about to remove.
+    Listing,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -152,7 +154,9 @@ impl Snapshots {
         path: &Path,
         digest: Sha256,
     ) -> Result<String, SnapshotError> {
-        let is = |it: &&Entry| it.target == *target && it.file == *file && it.sha256 == digest.to_string();
+        let wanted = digest.to_string();
+        let is =
+            |it: &&Entry| it.kind != Kind::Listing && it.target == *target && it.file == *file && it.sha256 == wanted;
         let missing = || SnapshotError::Missing { target: target.clone(), file: file.clone(), digest };
         let entry = self.entries().iter().rev().find(is).cloned().ok_or_else(missing)?;
         let object = self.object(digest);
@@ -172,6 +176,13 @@ impl Snapshots {
         let owner = Some((entry.uid, entry.gid));
         replace(path, &bytes, entry.mode, owner).map_err(io_error("cannot replace", path))?;
         Ok(format!("{file} put back to {digest}; before it was {before}"))
+    }
+
+    /// Keeps the names of what is about to be removed from a directory.
+    pub(crate) fn keep_listing(&self, target: &TargetName, dir: &PartName, text: &str) -> Result<(), SnapshotError> {
+        let bytes = text.as_bytes().to_owned();
+        let content = Content { digest: sha256(&bytes), bytes, mode: PRIVATE, uid: 0, gid: 0 };
+        self.keep(target, dir, Kind::Listing, &content)
     }
 
     fn object(&self, digest: Sha256) -> PathBuf {

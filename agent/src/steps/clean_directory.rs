@@ -1,12 +1,18 @@
 //! Removing what a directory's age rule covers, oldest first, until it is small enough.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::StepError;
 use crate::config::{DirectoryConfig, TargetConfig};
-use crate::tree::{Tree, TreeError};
+use crate::snapshot::{SnapshotError, Snapshots};
+use crate::tree::{Leaf, Tree, TreeError};
+
+/// The most files that the listing of one cleaning holds: some 10 MiB of names.
+const LISTED_MAX: usize = 100_000;
 
 pub(super) async fn clean(
+    snapshots: &Arc<Snapshots>,
     target: &TargetConfig,
     directory: &DirectoryConfig,
     until_percent: u8,
@@ -15,7 +21,12 @@ pub(super) async fn clean(
     let directory = directory.clone();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // A large directory takes long, and the agent must not wait for it.
-    let cleaning = move || remove_oldest(&directory, until_percent, since_epoch);
+    let (snapshots, of) = (Arc::clone(snapshots), target.name.clone());
+    let cleaning = move || {
+        // What is about to go is written down first: nothing can put it back, but a person can see what it was.
+        let keep = |leaves: &[Leaf]| snapshots.keep_listing(&of, &directory.name, &listing(leaves));
+        remove_oldest(&directory, until_percent, since_epoch, keep)
+    };
     let done = tokio::task::spawn_blocking(cleaning).await.map_err(|_| StepError::BrokenOff)?;
     match done {
         Ok(it) => Ok(format!(
@@ -37,13 +48,28 @@ struct Cleaned {
     more: u64,
 }
 
-fn remove_oldest(directory: &DirectoryConfig, until_percent: u8, now: Duration) -> Result<Cleaned, TreeError> {
+/// One line for each file: its size, when it was last written, its path.
+fn listing(leaves: &[Leaf]) -> String {
+    let lines = leaves.iter().take(LISTED_MAX);
+    lines.map(|it| format!("{}\t{}\t{}\n", it.bytes, it.written, it.path.display())).collect()
+}
+
+fn remove_oldest(
+    directory: &DirectoryConfig,
+    until_percent: u8,
+    now: Duration,
+    keep: impl FnOnce(&[Leaf]) -> Result<(), SnapshotError>,
+) -> Result<Cleaned, TreeError> {
     let tree = Tree::open(&directory.path)?;
     let (mut leaves, used) = tree.leaves(|path| directory.matching.is_match(path))?;
     let newest = now.saturating_sub(directory.older_than).as_secs();
     let old_enough = |written: i64| u64::try_from(written).unwrap_or(0) <= newest;
     leaves.retain(|it| old_enough(it.written));
     leaves.sort_by(|a, b| (a.written, &a.path).cmp(&(b.written, &b.path)));
+    if let Err(error) = keep(&leaves) {
+        // A full disk is what this step is there for, so it must not need room first.
+        tracing::warn!(target: "prunella::repair", directory = %directory.path.display(), %error, "what is removed cannot be written down");
+    }
     let goal = u128::from(directory.quota_bytes) * u128::from(until_percent) / 100;
     let mut done = Cleaned { files: 0, bytes: 0, left: used, more: 0 };
     for leaf in &leaves {
@@ -53,7 +79,6 @@ fn remove_oldest(directory: &DirectoryConfig, until_percent: u8, now: Duration) 
         }
         match tree.remove(leaf) {
             Ok(true) => {
-                tracing::info!(target: "prunella::repair", directory = %directory.path.display(), file = %leaf.path.display(), bytes = leaf.bytes, "removed");
                 done.files += 1;
                 done.bytes += leaf.bytes;
                 done.left = done.left.saturating_sub(leaf.bytes);
@@ -104,9 +129,15 @@ mod tests {
         put(dir.path(), "old.log", 200, 200);
         put(dir.path(), "young.log", 100, 50);
         put(dir.path(), "oldest.db", 100, 500);
-        let done = remove_oldest(&directory(dir.path()), 70, NOW).unwrap();
+        let done = remove_oldest(&directory(dir.path()), 70, NOW, |_| Ok(())).unwrap();
         assert_eq!(done, Cleaned { files: 1, bytes: 300, left: 700, more: 2 });
-        let done = remove_oldest(&directory(dir.path()), 0, NOW).unwrap();
+        let mut listed = String::new();
+        let full = |leaves: &[Leaf]| {
+            listed = listing(leaves);
+            Err(SnapshotError::Unfit { path: "here".into(), why: "has no room" })
+        };
+        let done = remove_oldest(&directory(dir.path()), 0, NOW, full).unwrap();
+        assert_eq!(listed, "300\t999700\tolder.log\n200\t999800\told.log\n");
         assert_eq!(done, Cleaned { files: 2, bytes: 500, left: 200, more: 0 });
         let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
         left.sort();
@@ -118,7 +149,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "a.log", 900, 200);
         let _held = File::open(dir.path().join("a.log")).unwrap();
-        assert_eq!(remove_oldest(&directory(dir.path()), 70, NOW).unwrap().files, 1);
-        assert_eq!(remove_oldest(&directory(dir.path()), 70, NOW).unwrap().files, 0);
+        assert_eq!(remove_oldest(&directory(dir.path()), 70, NOW, |_| Ok(())).unwrap().files, 1);
+        assert_eq!(remove_oldest(&directory(dir.path()), 70, NOW, |_| Ok(())).unwrap().files, 0);
     }
 }

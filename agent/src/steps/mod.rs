@@ -78,7 +78,7 @@ impl Hands {
             Step::SignalProcess { signal } => service::signal(services, &target.name, *signal).await,
             Step::CleanDirectory { directory, until_percent } => {
                 let named = target.directory(directory).ok_or_else(|| not_named(&it.target, "directory", directory))?;
-                clean_directory::clean(target, named, *until_percent).await
+                clean_directory::clean(self.senses.snapshots(), target, named, *until_percent).await
             }
             Step::RestoreFile { file, snapshot } => {
                 let named = target.file(file).ok_or_else(|| not_named(&it.target, "file", file))?;
