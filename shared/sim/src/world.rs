@@ -1,12 +1,13 @@
 //! The simulated world: hosts, network, server and the agenda that moves them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use prunella_engine::Event;
 use prunella_model::command::BootId;
 use prunella_model::policy::Scope;
 use prunella_model::step::Risk;
-use prunella_model::{CommandId, FleetName, Generation, IncidentId, OperatorName, Timestamp};
+use prunella_model::{CommandId, FleetName, Generation, IncidentId, OperatorName, TargetRef, Timestamp};
 use prunella_ward::seal::{DOCUMENT_SCHEMA, Delegation, HostScope, Scope as DelegatedScope, SecretKey};
 use prunella_ward::{LocalPolicy, Own, Ward};
 
@@ -254,9 +255,12 @@ impl World {
                 self.checks.violated(now, "every_command_ends", what);
             }
         }
+        let open: BTreeSet<&TargetRef> = self.server.committed.incidents.values().map(|it| &it.fault.target).collect();
         for host in &self.hosts {
             for target in &host.targets {
-                let Some(fault) = target.fault.filter(|fault| !fault.detected) else { continue };
+                // A fault may hide behind one upstream: then the target's incident is open, and says so.
+                let known = open.contains(&TargetRef::new(host.id.clone(), target.name.clone()));
+                let Some(fault) = target.fault.filter(|fault| !fault.detected && !known) else { continue };
                 let patience = match fault.kind {
                     FaultKind::MemoryLeak => continue,
                     FaultKind::Killed
