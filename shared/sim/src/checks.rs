@@ -1,6 +1,6 @@
 //! What must never happen, judged from outside: by what is really the case, not by what the engine believes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use prunella_model::command::Intent;
@@ -19,6 +19,7 @@ pub(crate) struct Checks {
     /// How often each command was carried out.
     executed: BTreeMap<CommandId, u32>,
     opened: BTreeMap<IncidentId, bool>,
+    under_way: BTreeSet<CommandId>,
     highest_epoch: u64,
 }
 
@@ -82,6 +83,32 @@ impl Checks {
     /// An incident was closed.
     pub(crate) fn closed(&mut self, id: IncidentId) {
         self.opened.insert(id, false);
+    }
+
+    /// A command was committed, with or without an outcome.
+    pub(crate) fn under_way(&mut self, id: CommandId, open: bool) {
+        if open {
+            self.under_way.insert(id);
+        } else {
+            self.under_way.remove(&id);
+        }
+    }
+
+    /// A decider begins, and knows of these.
+    pub(crate) fn restarted(&mut self, now: Timestamp, open: &[IncidentId], under_way: &BTreeSet<CommandId>) {
+        let committed: Vec<IncidentId> = self.opened.iter().filter(|(_, open)| **open).map(|(id, _)| *id).collect();
+        if open != committed {
+            let what = format!("{} incidents were committed, {} are open after a restart", committed.len(), open.len());
+            self.violated(now, "no_incident_is_lost", what);
+        }
+        if *under_way != self.under_way {
+            let (before, after) = (self.under_way.len(), under_way.len());
+            self.violated(
+                now,
+                "no_command_is_lost",
+                format!("{before} commands were under way, {after} are after a restart"),
+            );
+        }
     }
 
     /// How many commands were carried out.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prunella_engine::{Event, Request};
 use prunella_model::policy::{Profile, Scope};
 
+use crate::report::Sabotage;
 use crate::server::Doom;
 use crate::truth::{Fault, FaultKind, Process};
 use crate::world::{Item, World};
@@ -151,8 +152,12 @@ impl World {
     /// The agent starts again, and goes on from its ledger.
     pub(crate) fn agent_starts(&mut self, host: usize) {
         let now = self.now;
+        let forgets = self.has(Sabotage::ForgottenLedger);
         let it = &mut self.hosts[host];
         it.agent_runs = true;
+        if forgets {
+            it.ledger.clear();
+        }
         let again = it.recover(now);
         self.plan_connect(host);
         for command in again {
@@ -183,6 +188,10 @@ impl World {
         let until = self.now.after(time);
         let token = self.asked.len() as u64 + self.report.steps;
         self.asked.push((token, scope.clone(), until));
+        if self.has(Sabotage::UnheardPause) {
+            self.replied(token);
+            return;
+        }
         let request = Request::Pause { scope, why: "simulated".to_owned(), until: Some(until) };
         let by = self.operator.clone();
         self.step(Event::Request { token, by, request });

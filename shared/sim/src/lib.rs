@@ -20,10 +20,19 @@ mod server;
 mod truth;
 mod world;
 
-pub use report::{FAULTS_PER_HOST_DAY, KindReport, Options, Report};
+pub use report::{FAULTS_PER_HOST_DAY, KindReport, Options, Report, Sabotage};
 
 /// Simulates a fleet; null when it has so many hosts that their names run out.
 #[must_use]
 pub fn simulate(options: &Options) -> Option<Report> {
-    world::World::new(options).map(world::World::run)
+    world::World::new(options).map(|world| world.run().0)
+}
+
+/// Simulates a fleet, and records what went into the engine until the server ended for the first time.
+#[must_use]
+pub fn record(options: &Options) -> Option<(Report, replay::Recording)> {
+    let mut world = world::World::new(options)?;
+    world.record();
+    let (report, recording) = world.run();
+    Some((report, recording?))
 }

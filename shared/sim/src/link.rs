@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use prunella_engine::Event;
-use prunella_model::observation::Frame;
+use prunella_model::observation::{Finding, Frame, ProbeKind, Status};
 use prunella_model::outcome::{Outcome, Refusal};
 
 use crate::agent::{Down, Execution, Up};
+use crate::report::Sabotage;
 use crate::server::Session;
 use crate::truth::{Need, Place, Probe, Process};
 use crate::world::{Item, World};
@@ -305,7 +306,11 @@ impl World {
             return;
         }
         let (now, served) = (self.now, self.served(host));
-        let frame = self.hosts[host].frame(now, &served);
+        let mut frame = self.hosts[host].frame(now, &served);
+        if self.has(Sabotage::LyingProbes) {
+            let seen = frame.observations.iter_mut().filter(|seen| seen.kind == ProbeKind::Process);
+            seen.for_each(|seen| (seen.status, seen.finding) = (Status::Down, Finding::NotRunning));
+        }
         self.say(host, Up::Frame(frame));
     }
 

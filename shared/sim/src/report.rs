@@ -11,6 +11,23 @@ use crate::checks::{Checks, Trace};
 /// How many faults each host meets in a day unless something else is asked for: far more than any real one.
 pub const FAULTS_PER_HOST_DAY: f64 = 4.0;
 
+/// Defects of what is around the engine. Each must be found: a simulator that finds nothing proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Agents say that a healthy service does not answer.
+    LyingProbes,
+    /// Agents forget their ledger when they start again.
+    ForgottenLedger,
+    /// The store loses an incident that was committed when the server ends.
+    LostIncident,
+    /// The store loses a command that was committed when the server ends.
+    LostCommand,
+    /// A server starts in the epoch of the one before.
+    RepeatedEpoch,
+    /// A pause is confirmed that the engine never heard of.
+    UnheardPause,
+}
+
 /// What to simulate.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -26,6 +43,8 @@ pub struct Options {
     pub trouble: bool,
     /// The policy of the fleet.
     pub policy: FleetPolicy,
+    /// A defect that is built in on purpose, to see that the simulator finds it.
+    pub sabotage: Option<Sabotage>,
     /// Whether the engine's own invariants are checked after every single step, or only after those that decided
     /// something.
     pub check_every_step: bool,
@@ -44,6 +63,7 @@ impl Options {
             faults_per_host_day: FAULTS_PER_HOST_DAY,
             trouble: true,
             policy,
+            sabotage: None,
             check_every_step: false,
         }
     }

@@ -117,9 +117,11 @@ impl Server {
     }
 
     /// Starts an engine from what was committed, in an epoch that was never used.
-    pub(crate) fn start(&mut self, now: Timestamp) -> &Engine {
+    pub(crate) fn start(&mut self, now: Timestamp, same_epoch: bool) -> &Engine {
         self.life += 1;
-        self.committed.epoch = (self.committed.epoch + 1).max(now.as_secs());
+        if !same_epoch || self.committed.epoch == 0 {
+            self.committed.epoch = (self.committed.epoch + 1).max(now.as_secs());
+        }
         self.doom = Doom::None;
         self.tick = None;
         let engine = Engine::new(self.fleet.clone(), self.committed.epoch, now, self.committed.stored());

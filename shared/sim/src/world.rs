@@ -15,7 +15,8 @@ use crate::agent::{Down, Host, Up};
 use crate::checks::{Checks, Trace};
 use crate::fleet::Layout;
 use crate::queue::Queue;
-use crate::report::{Options, Report};
+use crate::replay::Recording;
+use crate::report::{Options, Report, Sabotage};
 use crate::rng::Rng;
 use crate::server::Server;
 use crate::truth::{FaultKind, Place, Probe};
@@ -93,6 +94,7 @@ pub(crate) struct World {
     pub(crate) pauses: Vec<(Scope, Timestamp, Timestamp)>,
     pub(crate) asked: Vec<(u64, Scope, Timestamp)>,
     pub(crate) repair_times: Vec<f64>,
+    pub(crate) recording: Option<Recording>,
 }
 
 impl World {
@@ -146,6 +148,7 @@ impl World {
             pauses: Vec::new(),
             asked: Vec::new(),
             repair_times: Vec::new(),
+            recording: None,
         };
         world.set_off();
         Some(world)
@@ -167,6 +170,18 @@ impl World {
             self.plan_trouble();
             self.plan_pause();
         }
+    }
+
+    /// From now on, until the server ends, everything that goes into the engine is kept.
+    pub(crate) fn record(&mut self) {
+        let (fleet, epoch) = (self.server.fleet.clone(), self.server.committed.epoch);
+        let stored = self.server.committed.stored();
+        self.recording = Some(Recording { fleet, epoch, at: self.now, stored, events: Vec::new() });
+    }
+
+    /// Whether this defect is built in.
+    pub(crate) fn has(&self, sabotage: Sabotage) -> bool {
+        self.options.sabotage == Some(sabotage)
     }
 
     /// How often an agent says everything: well within what counts as silence, and within a minute.
@@ -195,7 +210,7 @@ impl World {
     }
 
     /// Runs until the end, and says how it went.
-    pub(crate) fn run(mut self) -> Report {
+    pub(crate) fn run(mut self) -> (Report, Option<Recording>) {
         let end = BEGIN.after(self.options.span());
         while let Some((at, item)) = self.queue.pop() {
             if at > end {
@@ -239,11 +254,11 @@ impl World {
         }
     }
 
-    fn finish(mut self) -> Report {
+    fn finish(mut self) -> (Report, Option<Recording>) {
         self.last_checks();
         self.report.commands = self.checks.commands();
         self.report.close(&self.checks, &self.trace, &mut self.repair_times);
-        self.report
+        (self.report, self.recording)
     }
 
     fn last_checks(&mut self) {

@@ -1,6 +1,8 @@
 //! Fleets that meet everything at once, each twice. A failing seed prints the command that repeats it.
 
-use prunella_sim::{Options, Report, simulate};
+use prunella_model::policy::{FleetPolicy, Mode};
+use prunella_sim::replay::replay;
+use prunella_sim::{Options, Report, Sabotage, record, simulate};
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -56,4 +58,63 @@ fn a_fleet_without_faults_is_left_alone() {
 fn other_seeds_lead_to_other_runs() {
     let (one, two) = (run(&Options::new(20, 4, 1)), run(&Options::new(20, 4, 2)));
     assert_ne!(one.trace, two.trace);
+}
+
+/// Runs fleets with a built-in defect until the named promise is seen to be broken.
+fn find(sabotage: Sabotage, promise: &str) {
+    for seed in 1..=10 {
+        let defect = Some(sabotage);
+        let options = Options { sabotage: defect, faults_per_host_day: 48.0, ..Options::new(40, 8, seed) };
+        if run(&options).told.iter().any(|told| told.contains(promise)) {
+            return;
+        }
+    }
+    panic!("{sabotage:?} was not found as {promise}");
+}
+
+#[test]
+fn repairs_of_the_healthy_are_found() {
+    find(Sabotage::LyingProbes, "only_the_faulty_are_repaired");
+}
+
+#[test]
+fn commands_that_are_carried_out_twice_are_found() {
+    find(Sabotage::ForgottenLedger, "at_most_once");
+}
+
+#[test]
+fn lost_records_are_found() {
+    find(Sabotage::LostIncident, "no_incident_is_lost");
+    find(Sabotage::LostCommand, "no_command_is_lost");
+}
+
+#[test]
+fn repeated_epochs_are_found() {
+    find(Sabotage::RepeatedEpoch, "epochs_rise");
+}
+
+#[test]
+fn repairs_during_a_pause_are_found() {
+    find(Sabotage::UnheardPause, "no_repair_while_paused");
+}
+
+#[test]
+fn a_recording_replays_to_the_same_decisions_and_shows_what_another_policy_changes() {
+    let options = Options { faults_per_host_day: 48.0, trouble: false, ..Options::new(20, 3, 5) };
+    let (report, recording) = record(&options).unwrap();
+    let plain = replay(&recording, None);
+    assert!(plain.broken.is_empty(), "{:?}", plain.broken);
+    assert_eq!((plain.commands as u64, plain.other_commands), (report.commands, None));
+    let same = replay(&recording, Some(&options.policy));
+    let parted: Vec<_> = same.stories.iter().filter(|story| story.diverged_at.is_some()).collect();
+    assert!(parted.is_empty(), "{} of {} differ: {:#?}", parted.len(), same.stories.len(), parted.first());
+    let watching = FleetPolicy { mode: Mode::Disabled, ..options.policy };
+    let other = replay(&recording, Some(&watching));
+    assert_eq!(other.other_commands, Some(0));
+    assert!(other.different > 0);
+    let story = other.stories.iter().find(|story| story.recorded.iter().any(|line| line.kind == "dispatch")).unwrap();
+    assert!(story.diverged_at.is_some());
+    assert!(story.other.iter().all(|line| line.kind != "dispatch"));
+    let last = story.other.last().unwrap();
+    assert!(last.counterfactual, "what came after the two parted stands on a repair that was not made: {last:?}");
 }
