@@ -56,7 +56,7 @@ impl Look {
 /// Whether a verdict goes out although it is the same as before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Say {
-    /// Only when it differs, or was not said for [`SAY_AGAIN`].
+    /// Only when it differs, is a fault, or was not said for [`SAY_AGAIN`].
     Changes,
     /// In any case.
     Always,
@@ -143,7 +143,8 @@ impl Board {
         let same =
             probe.last.as_ref().is_some_and(|last| last.status == look.status && alike(&last.finding, &look.finding));
         let lately = probe.said.is_some_and(|said| now.duration_since(said) < SAY_AGAIN);
-        if say == Say::Changes && same && lately {
+        // A fault is said at each look, as long as it lasts: rules count looks in a row.
+        if say == Say::Changes && same && lately && look.status != Status::Down {
             return;
         }
         let seen = Observation {

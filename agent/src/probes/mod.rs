@@ -127,6 +127,8 @@ fn series(board: &Board, target: &TargetName, metric: &str) -> Option<Series> {
 pub(crate) struct Orders {
     asked: Mutex<Asked>,
     news: Notify,
+    /// A look that is under way began before a repair, and its answer is of no use.
+    anew: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +164,7 @@ impl Orders {
     pub(crate) fn burst(&self, lasting: Duration, up: mpsc::Sender<(TargetName, ProbeName)>) {
         let until = Instant::now() + lasting;
         self.change(|it| it.burst = Some(BurstOrder { until, ups: 0, up }));
+        self.anew.notify_one();
     }
 
     fn take(&self) -> Asked {
@@ -177,9 +180,11 @@ pub(crate) async fn watch(mut probe: Probe, board: Arc<Board>, services: Arc<Ser
     let mut burst: Option<BurstOrder> = None;
     let mut say = Say::Changes;
     loop {
+        // Only a burst gives up a look that is under way: whoever merely asks again and again must not keep a slow look
+        // from ever ending.
         let look = tokio::select! {
             biased;
-            () = orders.news.notified() => None,
+            () = orders.anew.notified() => None,
             look = probe.kind.look(&probe.target, &board, &services) => Some(look),
         };
         if let Some(look) = look {
@@ -197,7 +202,6 @@ pub(crate) async fn watch(mut probe: Probe, board: Arc<Board>, services: Arc<Ser
                 () = sleep_until(next) => continue,
             }
         }
-        // A look that was under way began before the order came, and is not what was asked for: look anew.
         let asked = orders.take();
         if asked.say {
             say = Say::Always;
