@@ -64,8 +64,10 @@ impl AgentArgs {
     /// # Errors
     /// Whatever kept the agent from starting or ended it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        tie_to_parent(self.with_parent)?;
-        anyhow::bail!("the agent is not built yet: {}", self.config.display())
+        prunella_agent::start_logging(false);
+        let with_parent = self.with_parent.map(u32::try_from).transpose()?;
+        prunella_agent::run(prunella_agent::RunArgs { config: self.config, join_token: self.join, with_parent })?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
