@@ -23,4 +23,4 @@ mod stop;
 mod tree;
 pub mod uplink;
 
-pub use run::{RunArgs, run, start_logging};
+pub use run::{RunArgs, run, run_with, start_logging};

@@ -47,22 +47,33 @@ pub struct RunArgs {
 /// When it cannot begin: `agent.toml` is wrong, the host is no member of a fleet and cannot become one, or another agent
 /// uses the same state directory. Once it runs it goes on, and reports what is wrong.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
+    run_with(args, |_| {})
+}
+
+/// The same with an `agent.toml` that is not the last word: `adjust` may change what was read, for example where the
+/// agent's state is.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_with(args: RunArgs, adjust: impl FnOnce(&mut AgentConfig)) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_IDLE)
         .build()
         .context("no event loop can be made")?;
-    let done = LocalSet::new().block_on(&runtime, live(args));
+    let done = LocalSet::new().block_on(&runtime, live(args, adjust));
     // A name that is still being looked up must not hold up the end.
     runtime.shutdown_background();
     done
 }
 
-async fn live(args: RunArgs) -> anyhow::Result<()> {
+async fn live(args: RunArgs, adjust: impl FnOnce(&mut AgentConfig)) -> anyhow::Result<()> {
     // First, so that a signal during a slow start is not lost.
     let mut stop = Stop::watch(args.with_parent)?;
-    let config = Arc::new(AgentConfig::load(&args.config)?);
+    let mut config = AgentConfig::load(&args.config)?;
+    adjust(&mut config);
+    let config = Arc::new(config);
     let state = StateDir::open(&config.state_dir)?;
     let _alone = state.lock()?;
     let membership = tokio::select! {

@@ -2,6 +2,7 @@
 //!
 //! Stands under `demo`, `up`, the benchmarks and the tests. Nothing that it starts outlives it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -64,12 +65,28 @@ impl Fleet {
     /// # Errors
     /// When it cannot be started, or the server makes no join token.
     pub async fn add_agent(&mut self, host: &HostId, config: &Path, state_dir: &Path) -> anyhow::Result<()> {
+        let args = ["agent".into(), "--config".into(), config.as_os_str().to_owned()];
+        self.start_agent(host, &args, state_dir).await
+    }
+
+    /// The same with an `agent.toml` that says nothing of this fleet: name, state and addresses are given beside it.
+    ///
+    /// # Errors
+    /// Those of [`Fleet::add_agent`].
+    pub async fn add_agent_at(&mut self, host: &HostId, config: &Path, state_dir: &Path) -> anyhow::Result<()> {
+        let Addresses { control, agents } = self.addresses;
+        let mut args: Vec<OsString> = vec!["agent".into(), "--config".into(), config.into()];
+        args.extend(["--host".into(), host.as_str().into(), "--state-dir".into(), state_dir.into()]);
+        args.extend(["--control".into(), control.to_string().into(), "--agents".into(), agents.to_string().into()]);
+        self.start_agent(host, &args, state_dir).await
+    }
+
+    async fn start_agent(&mut self, host: &HostId, args: &[OsString], state_dir: &Path) -> anyhow::Result<()> {
         let token = if state_dir.join("enrolment.json").exists() { None } else { Some(self.join_token(host).await?) };
         // In the environment, because everybody may read the arguments of a process.
-        let envs: Vec<(&str, &str)> = token.iter().map(|it| ("PRUNELLA_JOIN", it.as_str())).collect();
+        let envs: Vec<(&str, &str)> = token.iter().map(|it| ("PRUNELLA_JOIN_TOKEN", it.as_str())).collect();
         let log = self.log(host.as_str());
-        let args = ["agent".into(), "--config".into(), config.as_os_str().to_owned()];
-        self.agents.push(Child::start(&format!("the agent of {host}"), &args, &envs, &log)?);
+        self.agents.push(Child::start(&format!("the agent of {host}"), args, &envs, &log)?);
         Ok(())
     }
 

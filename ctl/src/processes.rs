@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use prunella_model::HostId;
 
 const SERVER_EXAMPLE: &str = "\
 Example:
@@ -39,11 +40,23 @@ pub struct AgentArgs {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// The join token, for a host that is not yet a member of the fleet.
-    #[arg(long, value_name = "TOKEN", env = "PRUNELLA_JOIN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "PRUNELLA_JOIN_TOKEN", hide_env_values = true)]
     join: Option<String>,
+    /// Instead of the name in the file.
+    #[arg(long, hide = true)]
+    host: Option<HostId>,
+    /// Instead of the state directory in the file.
+    #[arg(long, hide = true)]
+    state_dir: Option<PathBuf>,
+    /// Instead of the control address in the file.
+    #[arg(long, hide = true)]
+    control: Option<String>,
+    /// Instead of the agents' address in the file.
+    #[arg(long, hide = true)]
+    agents: Option<String>,
     /// End when this process ends: the demonstration must leave nothing behind, however it ends.
     #[arg(long, value_name = "PID", hide = true)]
-    with_parent: Option<i32>,
+    with_parent: Option<u32>,
 }
 
 impl ServerArgs {
@@ -65,8 +78,20 @@ impl AgentArgs {
     /// Whatever kept the agent from starting or ended it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         prunella_agent::start_logging(false);
-        let with_parent = self.with_parent.map(u32::try_from).transpose()?;
-        prunella_agent::run(prunella_agent::RunArgs { config: self.config, join_token: self.join, with_parent })?;
+        let args =
+            prunella_agent::RunArgs { config: self.config, join_token: self.join, with_parent: self.with_parent };
+        prunella_agent::run_with(args, |config| {
+            config.host = self.host.unwrap_or_else(|| config.host.clone());
+            if let Some(state_dir) = self.state_dir {
+                config.state_dir = state_dir;
+            }
+            if let Some(control) = self.control {
+                config.control = vec![control];
+            }
+            if let Some(agents) = self.agents {
+                config.agents = vec![agents];
+            }
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 }

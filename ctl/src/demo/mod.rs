@@ -72,7 +72,7 @@ impl DemoArgs {
         let screen = Rc::new(Screen::new(json));
         let (dir, temporary) = match &common.dir {
             Some(dir) => (dir.clone(), false),
-            None => (fresh_directory()?, true),
+            None => (fresh_directory("prunella-demo")?, true),
         };
         let dir = std::path::absolute(&dir).with_context(|| format!("finding {}", dir.display()))?;
         let end = crate::block_on(async {
@@ -151,13 +151,13 @@ impl DemoArgs {
     }
 }
 
-/// A new directory that nobody else can read or guess.
-fn fresh_directory() -> anyhow::Result<PathBuf> {
+/// A new directory that nobody else can read or guess, among those for passing things.
+pub(crate) fn fresh_directory(name: &str) -> anyhow::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut bytes = [0_u8; 6];
     getrandom::fill(&mut bytes)?;
-    let name: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = std::env::temp_dir().join(format!("prunella-demo-{name}"));
+    let random: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = std::env::temp_dir().join(format!("{name}-{random}"));
     let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
     made.with_context(|| format!("making {}", path.display()))?;
     Ok(path)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use prunella_model::{HostId, TargetName, TargetRef};
+use prunella_server::Addresses;
 
 use crate::chain::{RECOVERY_MARKER, Role};
 
@@ -41,11 +42,11 @@ pub struct Site {
 }
 
 impl Site {
-    /// Chooses free ports and writes all files. `fleet` is the fleet directory, `control` the server's address.
+    /// Chooses free ports and writes all files. `fleet` is the fleet directory, `addresses` the server's.
     ///
     /// # Errors
     /// When a file cannot be written, or no port is free.
-    pub fn prepare(fleet: &Path, control: SocketAddr) -> anyhow::Result<Self> {
+    pub fn prepare(fleet: &Path, addresses: &Addresses) -> anyhow::Result<Self> {
         let root = fleet.join("chain");
         for part in ["births", "data", "cache"] {
             let path = root.join(part);
@@ -74,7 +75,7 @@ impl Site {
             // Runs of an earlier demonstration in this directory are none of this one's.
             let _ = fs::remove_file(&place.births);
             fs::create_dir_all(&place.cache)?;
-            site.write(&place.config, &site.agent_toml(place, control)?)?;
+            site.write(&place.config, &site.agent_toml(place, addresses)?)?;
         }
         site.write(&site.api_config(), &site.good_api_config())?;
         Ok(site)
@@ -119,7 +120,7 @@ impl Site {
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     }
 
-    fn agent_toml(&self, place: &Place, control: SocketAddr) -> anyhow::Result<String> {
+    fn agent_toml(&self, place: &Place, addresses: &Addresses) -> anyhow::Result<String> {
         let (name, port) = (place.role.as_str(), place.address.port());
         let program = std::env::current_exe().context("finding this program's own file")?;
         let mut start = vec![program, "chain".into(), name.into(), "--port".into(), port.to_string().into()];
@@ -146,6 +147,7 @@ impl Site {
              host = \"{host}\"\n\
              state_dir = {state_dir}\n\
              control = [\"{control}\"]\n\
+             agents = [\"{agents}\"]\n\
              \n\
              [limits]\n\
              repairs_per_hour = 1000\n\
@@ -184,6 +186,8 @@ impl Site {
              older_than = \"0s\"\n\
              interval = \"500ms\"\n",
             host = place.target.host,
+            control = addresses.control,
+            agents = addresses.agents,
             state_dir = quote(&place.state_dir),
             start = start.join(", "),
             output = quote(&self.root.join(format!("{name}.log"))),

@@ -58,7 +58,7 @@ impl Stage {
         let mut fleet = Fleet::start(dir).await?;
         let control = fleet.addresses().control;
         screen.log(Tone::Plain, &format!("server: process {}, control at {control}", fleet.server().pid()));
-        let site = Site::prepare(fleet.dir().path(), control)?;
+        let site = Site::prepare(fleet.dir().path(), fleet.addresses())?;
         for place in site.places() {
             fleet.add_agent(&place.target.host, &place.config, &place.state_dir).await?;
             let pid = fleet.agents().last().map(crate::children::Child::pid).unwrap_or_default();
