@@ -34,6 +34,20 @@ impl Child {
     /// When the log cannot be written or the process not started.
     pub fn start(name: &str, args: &[OsString], envs: &[(&str, &str)], log: &Path) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("finding this program's own file")?;
+        Self::start_program(&program, name, args, envs, log)
+    }
+
+    /// Starts another program of ours that knows `--with-parent`.
+    ///
+    /// # Errors
+    /// Those of [`Child::start`].
+    pub fn start_program(
+        program: &Path,
+        name: &str,
+        args: &[OsString],
+        envs: &[(&str, &str)],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let open = || OpenOptions::new().create(true).append(true).open(log);
         let out = open().with_context(|| format!("writing {}", log.display()))?;
         let err = open().with_context(|| format!("writing {}", log.display()))?;

@@ -31,6 +31,7 @@ pub struct Fleet {
     dir: FleetDir,
     server: Child,
     agents: Vec<Child>,
+    agent_program: Option<PathBuf>,
     addresses: Addresses,
     control: Channel,
 }
@@ -55,7 +56,7 @@ impl Fleet {
         let mut server = start_server(&dir)?;
         let addresses = wait_until_listening(&dir, &mut server).await?;
         let control = connect(&dir, &addresses).await.with_context(|| server.last_words())?;
-        Ok(Self { dir, server, agents: Vec::new(), addresses, control })
+        Ok(Self { dir, server, agents: Vec::new(), agent_program: None, addresses, control })
     }
 
     /// Starts the agent of `host` with its `agent.toml` at `config`, and joins it when it is not yet a member.
@@ -81,12 +82,22 @@ impl Fleet {
         self.start_agent(host, &args, state_dir).await
     }
 
+    /// Starts agents from now on with the slim binary instead of this program; none means this program.
+    pub fn use_agent_program(&mut self, program: Option<&Path>) {
+        self.agent_program = program.map(Path::to_owned);
+    }
+
     async fn start_agent(&mut self, host: &HostId, args: &[OsString], state_dir: &Path) -> anyhow::Result<()> {
         let token = if state_dir.join("enrolment.json").exists() { None } else { Some(self.join_token(host).await?) };
         // In the environment, because everybody may read the arguments of a process.
         let envs: Vec<(&str, &str)> = token.iter().map(|it| ("PRUNELLA_JOIN_TOKEN", it.as_str())).collect();
         let log = self.log(host.as_str());
-        self.agents.push(Child::start(&format!("the agent of {host}"), args, &envs, &log)?);
+        let name = format!("the agent of {host}");
+        self.agents.push(match &self.agent_program {
+            None => Child::start(&name, args, &envs, &log)?,
+            // The slim binary is the subcommand and nothing else.
+            Some(program) => Child::start_program(program, &name, args.get(1..).unwrap_or_default(), &envs, &log)?,
+        });
         Ok(())
     }
 

@@ -1,22 +1,49 @@
-//! `prunella bench`.
+//! `prunella bench`: measures this program on this machine, along its real path: separate processes, TLS, a disk.
+
+mod agent;
+mod figures;
+mod mttr;
+mod place;
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::Common;
 
+const EXAMPLES: &str = "\
+Examples:
+  prunella bench mttr --runs 100          how soon a killed service runs again
+  prunella bench agent --seconds 60       what an agent costs at rest
+  prunella bench mttr --json              for programs
+
+Build with --release first: a debug build measures the compiler.";
+
 /// Arguments of `prunella bench`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  prunella bench")]
-pub struct BenchArgs {}
+#[command(after_help = EXAMPLES)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// How soon a killed service runs again: from SIGKILL to the first act of the new process.
+    Mttr(mttr::MttrArgs),
+    /// What an agent with ten targets costs at rest: memory and processor.
+    Agent(agent::AgentArgs),
+}
 
 impl BenchArgs {
-    /// Runs it.
+    /// Measures.
     ///
     /// # Errors
-    /// When it cannot go on.
-    pub fn run(self, _common: &Common) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("not built yet")
+    /// When the fleet does not start or a service does not come back.
+    pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        match self.what {
+            What::Mttr(it) => it.run(common),
+            What::Agent(it) => it.run(common),
+        }
     }
 }

@@ -81,6 +81,17 @@ impl Records {
         first.map(|(at, _)| *at)
     }
 
+    /// When the first event of this kind was heard, whatever it was about.
+    #[must_use]
+    pub fn first(&self, kind: &str) -> Option<Duration> {
+        self.heard.borrow().iter().find(|(_, event)| event.kind == kind).map(|(at, _)| *at)
+    }
+
+    /// Forgets everything that was heard.
+    pub fn forget(&self) {
+        self.heard.borrow_mut().clear();
+    }
+
     /// All incidents, open ones first.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ impl Site {
             let path = root.join(part);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         }
-        let ports = free_ports()?;
+        let ports: [u16; 3] = free_ports(3)?.try_into().map_err(|_| anyhow::anyhow!("not as many ports as asked for"))?;
         let place = |role: Role, port| -> anyhow::Result<Place> {
             let name = role.as_str();
             let host = HostId::new(&format!("demo-{name}"))?;
@@ -205,15 +205,14 @@ impl Site {
 }
 
 /// A path as a TOML string.
-fn quote(path: &Path) -> String {
+pub(crate) fn quote(path: &Path) -> String {
     toml::Value::String(path.display().to_string()).to_string()
 }
 
-/// Three ports that are free now. Nobody else on a loopback address asks for a certain one in the next moments.
-fn free_ports() -> anyhow::Result<[u16; 3]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port");
-    // All three are held until all are known, so that they differ.
-    let held = [bind()?, bind()?, bind()?];
-    let [web, api, db] = &held;
-    Ok([web.local_addr()?.port(), api.local_addr()?.port(), db.local_addr()?.port()])
+/// Ports that are free now. Nobody else on a loopback address asks for a certain one in the next moments.
+pub(crate) fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port");
+    // All are held until all are known, so that they differ.
+    let held: Vec<TcpListener> = (0..count).map(bind).collect::<anyhow::Result<_>>()?;
+    held.iter().map(|it| Ok(it.local_addr()?.port())).collect()
 }
