@@ -75,7 +75,10 @@ impl UpArgs {
                 () = signalled() => Ok(()),
             }
         })?;
-        screen.say(Tone::Plain, "Server and agent have ended; services that were running go on unless agent.toml says otherwise.");
+        screen.say(
+            Tone::Plain,
+            "Server and agent have ended; services that were running go on unless agent.toml says otherwise.",
+        );
         Ok(ExitCode::SUCCESS)
     }
 
@@ -96,7 +99,10 @@ impl UpArgs {
         let state_dir = fleet.dir().agent_dir(host).join("state");
         fleet.add_agent_at(host, &config, &state_dir).await?;
         let place = fleet.dir().path().display().to_string();
-        screen.say(Tone::Title, &format!("Fleet {} is up: host {host}, control at {}", self.fleet, fleet.addresses().control));
+        screen.say(
+            Tone::Title,
+            &format!("Fleet {} is up: host {host}, control at {}", self.fleet, fleet.addresses().control),
+        );
         screen.say(Tone::Plain, &format!("Logs: {place}/server.log and {place}/{host}.log"));
         screen.say(Tone::Plain, "Look at it from another terminal:");
         for command in ["status", "targets", "incidents", "events --follow"] {

@@ -65,7 +65,9 @@ impl AgentArgs {
         if self.json || common.output == Output::Json {
             println!("{}", serde_json::to_string(&it)?);
         } else {
-            println!("An agent at rest with {TARGETS} targets, each probed twice a second by process and HTTP at 1 s, over {seconds} s:");
+            println!(
+                "An agent at rest with {TARGETS} targets, each probed twice a second by process and HTTP at 1 s, over {seconds} s:"
+            );
             println!("  resident   {:>7.2} MiB", it.rss_mib);
             println!("  anonymous  {:>7.2} MiB", it.anonymous_mib);
             println!("  processor  {:>7.3} % of a core", it.cpu_percent);

@@ -78,7 +78,10 @@ impl MttrArgs {
             println!("{}", serde_json::to_string(&figures)?);
         } else {
             let line = |what: &str, it: &Spread| {
-                println!("{what:<32} p50 {:>8.3} ms   p95 {:>8.3} ms   p99 {:>8.3} ms   ({} runs)", it.p50_ms, it.p95_ms, it.p99_ms, it.runs);
+                println!(
+                    "{what:<32} p50 {:>8.3} ms   p95 {:>8.3} ms   p99 {:>8.3} ms   ({} runs)",
+                    it.p50_ms, it.p95_ms, it.p99_ms, it.runs
+                );
             };
             line("SIGKILL to the new process", &figures.first_line);
             line("SIGKILL to verified healthy", &figures.verified);

@@ -10,9 +10,9 @@ use prunella_model::{HostId, TargetName, TargetRef};
 use prunella_server::fleet_dir::Options;
 
 use crate::chain::monotonic;
+use crate::demo::fresh_directory;
 use crate::demo::records::{Records, name_of};
 use crate::demo::site::{free_ports, quote};
-use crate::demo::fresh_directory;
 use crate::fleet::{self, Fleet};
 
 /// How long everything may take until it is healthy.
@@ -87,7 +87,9 @@ impl Place {
             let known = self.records.targets().await?;
             let up = |it: &TargetRef| {
                 let name = name_of(it);
-                known.iter().any(|it| it.name == name && it.probes.len() > 1 && it.probes.iter().all(|it| it.status == "up"))
+                known
+                    .iter()
+                    .any(|it| it.name == name && it.probes.len() > 1 && it.probes.iter().all(|it| it.status == "up"))
             };
             if self.targets.iter().all(up) {
                 return Ok(());

@@ -52,7 +52,8 @@ impl Site {
             let path = root.join(part);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         }
-        let ports: [u16; 3] = free_ports(3)?.try_into().map_err(|_| anyhow::anyhow!("not as many ports as asked for"))?;
+        let ports: [u16; 3] =
+            free_ports(3)?.try_into().map_err(|_| anyhow::anyhow!("not as many ports as asked for"))?;
         let place = |role: Role, port| -> anyhow::Result<Place> {
             let name = role.as_str();
             let host = HostId::new(&format!("demo-{name}"))?;

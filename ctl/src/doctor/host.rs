@@ -35,9 +35,11 @@ fn proc_mounted() -> Check {
 fn pidfd() -> Check {
     match pidfd_open(getpid(), PidfdFlags::empty()) {
         Ok(_) => Check::new(Grade::Good, "pidfd", "the end of a process is seen at once"),
-        Err(error) => {
-            Check::new(Grade::Unfit, "pidfd", format!("pidfd_open: {error}; Linux 5.3 or later is needed, see uname -r"))
-        }
+        Err(error) => Check::new(
+            Grade::Unfit,
+            "pidfd",
+            format!("pidfd_open: {error}; Linux 5.3 or later is needed, see uname -r"),
+        ),
     }
 }
 
@@ -45,7 +47,9 @@ fn inotify() -> Check {
     match rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC) {
         Ok(_) => Check::new(Grade::Good, "inotify", "a changed file is seen at once"),
         Err(error) => {
-            let found = format!("inotify_init: {error}; files are seen at their probe's interval alone: raise fs.inotify.max_user_instances");
+            let found = format!(
+                "inotify_init: {error}; files are seen at their probe's interval alone: raise fs.inotify.max_user_instances"
+            );
             Check::new(Grade::Limited, "inotify", found)
         }
     }
@@ -71,7 +75,11 @@ fn clock() -> Check {
     let source = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     let source = source.map_or_else(|_| "unknown".to_owned(), |it| it.trim().to_owned());
     let time = jiff::Timestamp::from_second(now).map_or_else(|_| now.to_string(), |it| it.to_string());
-    Check::new(Grade::Good, "clock", format!("{time}, source {source}; compare it with the server's: 5 min apart at most"))
+    Check::new(
+        Grade::Good,
+        "clock",
+        format!("{time}, source {source}; compare it with the server's: 5 min apart at most"),
+    )
 }
 
 fn disk() -> Check {
@@ -89,7 +97,9 @@ pub(super) fn disk_of(path: &Path) -> Check {
             let found = format!("{free} MiB free at {}", path.display());
             match free {
                 DISK_GOOD_MIB.. => Check::new(Grade::Good, what, found),
-                DISK_LEAST_MIB.. => Check::new(Grade::Limited, what, format!("{found}; {DISK_GOOD_MIB} MiB are better")),
+                DISK_LEAST_MIB.. => {
+                    Check::new(Grade::Limited, what, format!("{found}; {DISK_GOOD_MIB} MiB are better"))
+                }
                 _ => Check::new(Grade::Unfit, what, format!("{found}; at least {DISK_LEAST_MIB} MiB are needed")),
             }
         }

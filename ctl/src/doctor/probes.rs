@@ -30,11 +30,8 @@ pub(super) fn checks(path: &Path) -> anyhow::Result<Vec<Check>> {
             return Ok(vec![Check::new(Grade::Unfit, "agent.toml", why)]);
         }
     };
-    let mut checks = vec![Check::new(
-        Grade::Good,
-        "agent.toml",
-        format!("host {}, {} targets", config.host, config.targets.len()),
-    )];
+    let mut checks =
+        vec![Check::new(Grade::Good, "agent.toml", format!("host {}, {} targets", config.host, config.targets.len()))];
     let near = config.state_dir.ancestors().find(|it| it.is_dir());
     checks.push(host::disk_of(near.unwrap_or(Path::new("/"))));
     checks.extend(leave_to_the_agent(&mut config));
@@ -42,7 +39,8 @@ pub(super) fn checks(path: &Path) -> anyhow::Result<Vec<Check>> {
     let patience = config.targets.iter().flat_map(|it| &it.probes).map(|it| it.timeout).max().unwrap_or_default();
     let scratch = Scratch::new()?;
     config.state_dir = scratch.0.clone();
-    let seen = crate::block_on(LocalSet::new().run_until(look_once(Arc::new(config.clone()), wanted, patience + SLACK)))?;
+    let seen =
+        crate::block_on(LocalSet::new().run_until(look_once(Arc::new(config.clone()), wanted, patience + SLACK)))?;
     for target in &config.targets {
         for probe in &target.probes {
             let what = format!("{}: {}", target.name, probe.name);
