@@ -60,6 +60,8 @@ pub enum Input {
     },
     /// Somebody wants to know something.
     Query(Query),
+    /// Somebody waits until everything decided so far is on disk.
+    Stored(oneshot::Sender<()>),
     /// The authority that commands are signed with was renewed.
     Renewed(Box<crate::authority::Granted>),
     /// Commit what is under way, and end.
@@ -72,6 +74,7 @@ impl std::fmt::Debug for Input {
             Self::Event(event) => event.fmt(f),
             Self::Request { by, request, .. } => write!(f, "{request:?} by {by}"),
             Self::Query(_) => f.write_str("Query"),
+            Self::Stored(_) => f.write_str("Stored"),
             Self::Renewed(_) => f.write_str("Renewed"),
             Self::Stop => f.write_str("Stop"),
         }
@@ -134,6 +137,16 @@ impl Inbox {
         self.put(Input::Query(Box::new(query))).await?;
         answer.await.map_err(|_| Stopped)
     }
+
+    /// Waits until everything that was decided so far is on disk.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn stored(&self) -> Result<(), Stopped> {
+        let (done, stored) = oneshot::channel();
+        self.put(Input::Stored(done)).await?;
+        stored.await.map_err(|_| Stopped)
+    }
 }
 
 /// What takes effect once its commit is on disk.
@@ -141,6 +154,8 @@ enum Act {
     Decision(Decision),
     /// Send what was committed for this host before it connected, and was not accepted yet.
     SendAgain(HostId, Vec<CommandId>),
+    /// Tell who waits that everything before this is on disk.
+    Stored(oneshot::Sender<()>),
     /// Tell who wants to know that this policy is in force.
     Policy(Arc<FleetPolicy>),
 }
@@ -208,6 +223,7 @@ impl<D: Durable> Driver<D> {
                 self.step(Event::Request { token, by, request });
             }
             Input::Query(query) => query(&self.engine, self.clock.now()),
+            Input::Stored(done) => self.in_flight.push_back(InFlight { commit: None, acts: vec![Act::Stored(done)] }),
             Input::Renewed(granted) => self.effects.renew(*granted),
             Input::Stop => {}
         }
@@ -263,6 +279,8 @@ impl<D: Durable> Driver<D> {
         for act in step.acts {
             match act {
                 Act::Decision(decision) => self.follow.extend(self.effects.carry_out(decision)),
+                // An error only means that nobody waits any more.
+                Act::Stored(done) => drop(done.send(())),
                 Act::Policy(policy) => self.effects.publish_policy(&policy),
                 Act::SendAgain(host, commands) => {
                     // What was accepted, cancelled or reported in the meantime is not to be sent.
@@ -288,5 +306,137 @@ async fn sleep_until(deadline: Option<std::time::Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prunella_model::command::{Envelope, TrustBundle};
+    use prunella_model::policy::Scope;
+    use prunella_model::record::Stored;
+    use prunella_model::step::Risk;
+    use prunella_model::{FleetName, HostId};
+    use prunella_seal::{HostScope, SecretKey};
+    use tokio::sync::watch;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::feed::Feed;
+    use crate::sessions::Sessions;
+
+    /// A disk that acknowledges when the test says so.
+    struct Disk(mpsc::UnboundedSender<oneshot::Sender<bool>>);
+
+    impl Durable for Disk {
+        fn commit(&mut self, _: Vec<Change>, _: Vec<AuditEntry>) -> Commit {
+            let (ok, answer) = oneshot::channel();
+            self.0.send(ok).unwrap();
+            Box::pin(async move {
+                if answer.await == Ok(true) { Ok(()) } else { Err(CommitFailed("no space left".into())) }
+            })
+        }
+        fn journal(&mut self, _: Timestamp, _: &Event) {}
+    }
+
+    struct Rig {
+        inbox: Inbox,
+        commits: mpsc::UnboundedReceiver<oneshot::Sender<bool>>,
+        running: JoinHandle<Result<(), CommitFailed>>,
+    }
+
+    fn rig() -> Rig {
+        let clock = Clock::start();
+        let empty = || Envelope { payload_type: String::new(), payload: Vec::new(), signatures: Vec::new() };
+        let bundle = Arc::new(TrustBundle { fleet: empty(), delegation: empty() });
+        let granted = crate::authority::Granted {
+            bundle: Arc::clone(&bundle),
+            version: 1,
+            not_before: Timestamp::ZERO,
+            not_after: Timestamp::from_secs(u64::from(u32::MAX)),
+            scope: prunella_seal::Scope { max_risk: Risk::High, hosts: HostScope::All, per_hour: 1, steps: None },
+        };
+        let engine = Engine::new(FleetName::new("test").unwrap(), 1, clock.now(), Stored::default());
+        let (policy, _) = watch::channel(Arc::clone(engine.policy()));
+        let (sessions, feed) = (Arc::new(Sessions::new(bundle)), Arc::new(Feed::default()));
+        let key = SecretKey::from_entropy(&[1; 32]);
+        let effects = Effects::new(sessions, feed, clock.clone(), key, granted, policy);
+        let (to, commits) = mpsc::unbounded_channel();
+        let (inbox, events) = Inbox::new();
+        let running = tokio::spawn(Driver::new(engine, Disk(to), effects, clock, events).run());
+        Rig { inbox, commits, running }
+    }
+
+    fn pause(inbox: &Inbox, host: &str) -> JoinHandle<Result<Reply, Stopped>> {
+        let scope = Scope::Host(HostId::new(host).unwrap());
+        let request = Request::Pause { scope, why: "a test".to_owned(), until: None };
+        let (inbox, by) = (inbox.clone(), OperatorName::new("op").unwrap());
+        tokio::spawn(async move { inbox.ask(by, request).await })
+    }
+
+    async fn connect(inbox: &Inbox, host: &str) {
+        let report = prunella_model::host::HostReport {
+            agent_version: "1".into(),
+            boot: prunella_model::command::BootId("b".into()),
+            labels: Default::default(),
+            targets: Vec::new(),
+            series: Vec::new(),
+            observations: Vec::new(),
+            mark: prunella_model::Generation::default(),
+            outcomes: Vec::new(),
+            paused: None,
+            observe_only: None,
+        };
+        let host = HostId::new(host).unwrap();
+        let event = Event::Connected { host, enrolment: 1, report: Box::new(report) };
+        inbox.put(Input::Event(event)).await.unwrap();
+    }
+
+    /// Has a host connected, and everything about it stored.
+    async fn known(rig: &mut Rig, host: &str) {
+        connect(&rig.inbox, host).await;
+        settle(&rig.inbox).await;
+        while let Ok(commit) = rig.commits.try_recv() {
+            commit.send(true).unwrap();
+        }
+        settle(&rig.inbox).await;
+    }
+
+    /// Nothing more can happen without the disk once the loop has answered a question.
+    async fn settle(inbox: &Inbox) {
+        inbox.query(|_, _| ()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_takes_effect_before_its_own_commit_and_all_in_order() {
+        let mut rig = rig();
+        known(&mut rig, "a").await;
+        known(&mut rig, "b").await;
+        let first = pause(&rig.inbox, "a");
+        let first_commit = rig.commits.recv().await.unwrap();
+        let second = pause(&rig.inbox, "b");
+        let second_commit = rig.commits.recv().await.unwrap();
+        // The disk does not answer; the loop does, and knows what it decided.
+        assert_eq!(rig.inbox.query(|engine, now| engine.fleet(now).pauses.len()).await, Ok(2));
+        second_commit.send(true).unwrap();
+        settle(&rig.inbox).await;
+        assert!(!first.is_finished() && !second.is_finished(), "an effect overtook its commit");
+        first_commit.send(true).unwrap();
+        assert!(matches!(first.await.unwrap(), Ok(Reply::Done { .. })));
+        assert!(matches!(second.await.unwrap(), Ok(Reply::Done { .. })));
+        rig.inbox.put(Input::Stop).await.unwrap();
+        rig.running.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_ends_the_loop_and_nothing_takes_effect() {
+        let mut rig = rig();
+        known(&mut rig, "a").await;
+        let asked = pause(&rig.inbox, "a");
+        rig.commits.recv().await.unwrap().send(false).unwrap();
+        assert_eq!(asked.await.unwrap(), Err(Stopped));
+        let error = tokio::time::timeout(Duration::from_secs(60), rig.running).await.unwrap().unwrap().unwrap_err();
+        assert!(error.to_string().contains("next start loads what is stored"));
     }
 }

@@ -19,10 +19,13 @@ pub mod logs;
 pub mod notes;
 pub mod operators;
 pub mod policy;
+mod records;
 pub mod rpc;
 pub mod serve;
 pub mod sessions;
+mod startup;
 pub mod store;
+mod wiring;
 
 use std::path::PathBuf;
 

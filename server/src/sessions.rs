@@ -355,3 +355,91 @@ impl Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prunella_model::command::Envelope;
+
+    use super::*;
+    use crate::driver::Inbox;
+
+    fn sessions() -> Sessions {
+        let empty = || Envelope { payload_type: String::new(), payload: Vec::new(), signatures: Vec::new() };
+        Sessions::new(Arc::new(TrustBundle { fleet: empty(), delegation: empty() }))
+    }
+
+    fn h1() -> HostId {
+        HostId::new("h1").unwrap()
+    }
+
+    async fn open(sessions: &Sessions, inbox: &Inbox) -> (SessionKey, Outgoing, oneshot::Receiver<()>) {
+        let (connection, killed) = Connection::new();
+        let (sender, lifeline, outgoing) = queue();
+        let greeting = Greeting {
+            host: h1(),
+            enrolment: 1,
+            challenge: Challenge([1; 32]),
+            received: Instant::now(),
+            heartbeat: Duration::from_secs(1),
+            connection,
+        };
+        let permit = inbox.room().await.unwrap();
+        let key = sessions.open(greeting, Timestamp::ZERO, permit, Input::Stop, sender, lifeline).unwrap();
+        (key, outgoing, killed)
+    }
+
+    async fn next(outgoing: &mut Outgoing) -> Option<Result<(u64, ServerMessage), Status>> {
+        std::future::poll_fn(|context| outgoing.poll_next(context)).await
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_does_not_read_is_disconnected() {
+        let (sessions, (inbox, mut events)) = (sessions(), Inbox::new());
+        let (_, mut outgoing, mut killed) = open(&sessions, &inbox).await;
+        assert!(events.recv().await.is_some());
+        // The Welcome takes the first place.
+        for _ in 1..QUEUE_MAX {
+            sessions.send(&h1(), ServerMessage::ReportFully).unwrap();
+        }
+        assert!(killed.try_recv().is_err());
+        assert_eq!(sessions.send(&h1(), ServerMessage::ReportFully), Err(NotQueued::TooSlow));
+        assert_eq!(killed.try_recv(), Ok(()));
+        assert!(matches!(next(&mut outgoing).await, Some(Ok((1, ServerMessage::Welcome { .. })))));
+        assert!(matches!(next(&mut outgoing).await, Some(Ok((2, ServerMessage::ReportFully)))));
+    }
+
+    #[tokio::test]
+    async fn an_older_session_is_silent_once_a_newer_one_is_there() {
+        let (sessions, (inbox, mut events)) = (sessions(), Inbox::new());
+        let (older, mut outgoing, _killed) = open(&sessions, &inbox).await;
+        let slot = sessions.next_delivery(&h1()).unwrap();
+        assert_eq!(slot.sequence, 1);
+        let (newer, _outgoing, _killed) = open(&sessions, &inbox).await;
+        for _ in 0..2 {
+            events.recv().await.unwrap();
+        }
+        assert!(!sessions.pass(&older, 2, inbox.room().await.unwrap(), Input::Stop));
+        sessions.close(&older, Status::ok(""), inbox.room().await.unwrap(), Input::Stop);
+        assert!(events.try_recv().is_err(), "the driver must not hear of the older one again");
+        assert_eq!(sessions.deliver(&h1(), slot.session, ServerMessage::ReportFully), Err(NotQueued::NotConnected));
+        assert!(sessions.pass(&newer, 2, inbox.room().await.unwrap(), Input::Stop));
+        assert!(matches!(next(&mut outgoing).await, Some(Ok((1, ServerMessage::Welcome { .. })))));
+        let Some(Err(ended)) = next(&mut outgoing).await else { panic!("no status") };
+        assert_eq!(ended.code(), tonic::Code::Aborted);
+        assert!(next(&mut outgoing).await.is_none());
+        // Deliveries are counted anew in each stream.
+        assert_eq!(sessions.next_delivery(&h1()).unwrap().sequence, 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_while_the_server_stops_is_sent_away() {
+        let (sessions, (inbox, _events)) = (sessions(), Inbox::new());
+        let (_, mut outgoing, _killed) = open(&sessions, &inbox).await;
+        sessions.close_all(Duration::from_secs(1), "stopping");
+        assert!(matches!(next(&mut outgoing).await, Some(Ok((1, ServerMessage::Welcome { .. })))));
+        assert!(matches!(next(&mut outgoing).await, Some(Ok((2, ServerMessage::Reconnect { .. })))));
+        let Some(Err(ended)) = next(&mut outgoing).await else { panic!("no status") };
+        assert_eq!(ended.code(), tonic::Code::Unavailable);
+        assert_eq!(sessions.count(), 0);
+    }
+}

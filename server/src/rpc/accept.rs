@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 /// How long a handshake may take. A client on a slow link needs three round trips.
@@ -31,7 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Connection(Mutex<Option<oneshot::Sender<()>>>);
 
 impl Connection {
-    fn new() -> (Arc<Self>, oneshot::Receiver<()>) {
+    /// A connection, and what resolves when it shall end.
+    pub(crate) fn new() -> (Arc<Self>, oneshot::Receiver<()>) {
         let (kill, killed) = oneshot::channel();
         (Arc::new(Self(Mutex::new(Some(kill)))), killed)
     }
@@ -41,6 +43,27 @@ impl Connection {
         if let Some(kill) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = kill.send(());
         }
+    }
+}
+
+/// Every open connection, so that a server that stops can leave none behind.
+#[derive(Debug, Clone, Default)]
+pub struct Connections(Arc<Mutex<Vec<Weak<Connection>>>>);
+
+impl Connections {
+    fn add(&self, connection: &Arc<Connection>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have ended are forgotten whenever the list would have to grow.
+        if all.len() == all.capacity() {
+            all.retain(|it| it.strong_count() > 0);
+        }
+        all.push(Arc::downgrade(connection));
+    }
+
+    /// Closes every open connection at once.
+    pub fn kill_all(&self) {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        all.iter().filter_map(Weak::upgrade).for_each(|it| it.kill());
     }
 }
 
@@ -103,72 +126,91 @@ impl AsyncWrite for PeerStream {
     }
 }
 
-/// Accepts connections until its reader is gone. `most` is how many may be open at the same time.
-pub fn incoming(
-    listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
-    fleet: FleetName,
-    most: usize,
-    name: &'static str,
-) -> tokio_stream::wrappers::ReceiverStream<io::Result<PeerStream>> {
-    let (ready, connections) = mpsc::channel(READY_MAX);
-    tokio::spawn(accept(listener, TlsAcceptor::from(tls), fleet, Arc::new(Semaphore::new(most)), ready, name));
-    tokio_stream::wrappers::ReceiverStream::new(connections)
-}
-
-async fn accept(
-    listener: TcpListener,
+/// What connections of one listener must pass.
+#[derive(Clone)]
+pub struct Acceptor {
     tls: TlsAcceptor,
     fleet: FleetName,
     places: Arc<Semaphore>,
-    ready: mpsc::Sender<io::Result<PeerStream>>,
+    open: Connections,
     name: &'static str,
-) {
-    loop {
-        let (socket, address) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(it) => it,
-                Err(error) => {
-                    tracing::warn!(target: "prunella::rpc", listener = name, %error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-            () = ready.closed() => return,
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(target: "prunella::rpc", listener = name, %address, "turning a connection away: too many are open");
-            continue;
-        };
-        let (tls, fleet, ready) = (tls.clone(), fleet.clone(), ready.clone());
-        tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_MAX, handshake(socket, address, tls, &fleet, place)).await {
-                Ok(Ok(stream)) => drop(ready.send(Ok(stream)).await),
-                Ok(Err(error)) => {
-                    tracing::info!(target: "prunella::rpc", listener = name, %address, %error, "a handshake failed");
-                }
-                Err(_) => {
-                    tracing::info!(target: "prunella::rpc", listener = name, %address, "a handshake took too long")
-                }
-            }
-        });
-    }
 }
 
-async fn handshake(
-    socket: TcpStream,
-    address: SocketAddr,
-    tls: TlsAcceptor,
-    fleet: &FleetName,
-    place: OwnedSemaphorePermit,
-) -> io::Result<PeerStream> {
-    // A command is one small write that must not wait for more.
-    socket.set_nodelay(true)?;
-    let tls = tls.accept(socket).await?;
-    let certificate = match tls.get_ref().1.peer_certificates() {
-        Some([leaf, ..]) => Some(PeerCertificate::read(leaf, fleet).map_err(io::Error::other)?),
-        Some([]) | None => None,
-    };
-    let (connection, killed) = Connection::new();
-    Ok(PeerStream { tls, peer: Peer { address, certificate, connection }, killed, _place: place })
+impl Acceptor {
+    /// At most `most` connections at the same time, each of which is noted in `open`.
+    #[must_use]
+    pub fn new(
+        tls: Arc<rustls::ServerConfig>,
+        fleet: FleetName,
+        most: usize,
+        open: Connections,
+        name: &'static str,
+    ) -> Self {
+        Self { tls: TlsAcceptor::from(tls), fleet, places: Arc::new(Semaphore::new(most)), open, name }
+    }
+
+    /// Accepts connections until its reader is gone.
+    #[must_use]
+    pub fn incoming(self, socket: TcpListener) -> ReceiverStream<io::Result<PeerStream>> {
+        let (ready, connections) = mpsc::channel(READY_MAX);
+        tokio::spawn(self.accept(socket, ready));
+        ReceiverStream::new(connections)
+    }
+
+    async fn accept(self, listener: TcpListener, ready: mpsc::Sender<io::Result<PeerStream>>) {
+        let name = self.name;
+        loop {
+            let (socket, address) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(it) => it,
+                    Err(error) => {
+                        tracing::warn!(target: "prunella::rpc", listener = name, %error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+                () = ready.closed() => return,
+            };
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                tracing::warn!(target: "prunella::rpc", listener = name, %address, "turning a connection away: too many are open");
+                continue;
+            };
+            tokio::spawn(self.clone().greet(socket, address, place, ready.clone()));
+        }
+    }
+
+    async fn greet(
+        self,
+        socket: TcpStream,
+        address: SocketAddr,
+        place: OwnedSemaphorePermit,
+        ready: mpsc::Sender<io::Result<PeerStream>>,
+    ) {
+        let name = self.name;
+        match tokio::time::timeout(HANDSHAKE_MAX, self.handshake(socket, address, place)).await {
+            Ok(Ok(stream)) => drop(ready.send(Ok(stream)).await),
+            Ok(Err(error)) => {
+                tracing::info!(target: "prunella::rpc", listener = name, %address, %error, "a handshake failed");
+            }
+            Err(_) => tracing::info!(target: "prunella::rpc", listener = name, %address, "a handshake took too long"),
+        }
+    }
+
+    async fn handshake(
+        self,
+        socket: TcpStream,
+        address: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) -> io::Result<PeerStream> {
+        // A command is one small write that must not wait for more.
+        socket.set_nodelay(true)?;
+        let tls = self.tls.accept(socket).await?;
+        let certificate = match tls.get_ref().1.peer_certificates() {
+            Some([leaf, ..]) => Some(PeerCertificate::read(leaf, &self.fleet).map_err(io::Error::other)?),
+            Some([]) | None => None,
+        };
+        let (connection, killed) = Connection::new();
+        self.open.add(&connection);
+        Ok(PeerStream { tls, peer: Peer { address, certificate, connection }, killed, _place: place })
+    }
 }

@@ -9,11 +9,12 @@ use prunella_proto::agent::v1::enrolment_service_server::EnrolmentService;
 use prunella_proto::wire;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::accept::Peer;
 use super::error;
 use crate::clock::Clock;
+use crate::denials::Denials;
 use crate::enrolment::Enrolments;
 use crate::sessions::Sessions;
 
@@ -26,6 +27,8 @@ pub struct Enrol {
     pub enrolments: Arc<Enrolments>,
     /// Where the server's authority to command is known.
     pub sessions: Arc<Sessions>,
+    /// Where denials are noted.
+    pub denials: Denials,
     /// The time.
     pub clock: Clock,
     /// Where agents connect.
@@ -35,7 +38,29 @@ pub struct Enrol {
 #[tonic::async_trait]
 impl EnrolmentService for Enrol {
     async fn enrol(&self, request: Request<pb::EnrolRequest>) -> Result<Response<pb::EnrolResponse>, Status> {
-        let request = request.into_inner();
+        let peer = request.extensions().get::<Peer>().cloned();
+        let enrolled = self.admit(request.into_inner()).await;
+        self.noted("/prunella.agent.v1.EnrolmentService/Enrol", peer.as_ref(), enrolled)
+    }
+
+    async fn renew(&self, request: Request<pb::RenewRequest>) -> Result<Response<pb::RenewResponse>, Status> {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let renewed = self.extend(peer.as_ref(), request.get_ref());
+        self.noted("/prunella.agent.v1.EnrolmentService/Renew", peer.as_ref(), renewed)
+    }
+}
+
+impl Enrol {
+    /// The answer; a denial is noted like one of the gate's.
+    fn noted<T>(&self, path: &str, peer: Option<&Peer>, result: Result<T, Status>) -> Result<Response<T>, Status> {
+        result.map(Response::new).inspect_err(|status| {
+            if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
+                self.denials.note(path, peer, status);
+            }
+        })
+    }
+
+    async fn admit(&self, request: pb::EnrolRequest) -> Result<pb::EnrolResponse, Status> {
         let host = HostId::new(&request.host).map_err(|error| error::invalid("host", error))?;
         let secret = secret(&request.secret)?;
         let (enrolment, issued) =
@@ -44,29 +69,27 @@ impl EnrolmentService for Enrol {
         self.sessions.kill(&host);
         tracing::info!(target: "prunella::rpc", %host, enrolment = enrolment.number, agent_version = cut(&request.agent_version), "enrolled");
         let (certificates, authority) = self.chain(&issued)?;
-        Ok(Response::new(pb::EnrolResponse {
+        Ok(pb::EnrolResponse {
             certificates,
             authority,
             agent_addresses: self.agent_addresses.to_vec(),
             trust: Some(wire::encode_trust(&self.sessions.trust())),
             enrolment: enrolment.number,
             fleet: self.fleet.to_string(),
-        }))
+        })
     }
 
-    async fn renew(&self, request: Request<pb::RenewRequest>) -> Result<Response<pb::RenewResponse>, Status> {
-        let certificate = request.extensions().get::<Peer>().and_then(|it| it.certificate.clone());
+    fn extend(&self, peer: Option<&Peer>, request: &pb::RenewRequest) -> Result<pb::RenewResponse, Status> {
         let why = "this needs the certificate of an agent of this fleet";
+        let certificate = peer.and_then(|it| it.certificate.as_ref());
         let certificate = certificate.ok_or_else(|| error::unauthenticated("NOT_AN_AGENT", why))?;
-        let issued = self.enrolments.renew(&certificate, &request.get_ref().certificate_request, self.clock.now())?;
+        let issued = self.enrolments.renew(certificate, &request.certificate_request, self.clock.now())?;
         tracing::info!(target: "prunella::rpc", agent = %certificate.identity, serial = issued.serial, "renewed a certificate");
         let (certificates, authority) = self.chain(&issued)?;
         let agent_addresses = self.agent_addresses.to_vec();
-        Ok(Response::new(pb::RenewResponse { certificates, authority, agent_addresses }))
+        Ok(pb::RenewResponse { certificates, authority, agent_addresses })
     }
-}
 
-impl Enrol {
     /// The new chain and the authority's own certificate, in DER.
     fn chain(&self, issued: &Issued) -> Result<(Vec<Vec<u8>>, Vec<u8>), Status> {
         let bad = |error: rustls_pki_types::pem::Error| error::internal("reading the new certificate", &error);

@@ -91,6 +91,8 @@ impl IncidentService for Incidents {
         }
         if !request.open_only && found.len() <= size {
             let want = size + 1 - found.len();
+            // What closed before the engine was asked is on its way to the history: it must not be in neither.
+            self.inbox.stored().await?;
             let closed = self.history.page(closed_after, want, move |it| concerns(&within, it)).await?;
             found.extend(closed.into_iter().map(|it| ("closed", it)));
         }
@@ -108,7 +110,10 @@ impl IncidentService for Incidents {
         let open = self.inbox.query(move |engine, _| engine.incident(id).cloned()).await?;
         let found = match open {
             Some(it) => Some(it),
-            None => self.history.get(id).await?,
+            None => {
+                self.inbox.stored().await?;
+                self.history.get(id).await?
+            }
         };
         let found = found.ok_or_else(|| error::not_found(&request.get_ref().name))?;
         Ok(Response::new(incident_view::incident(&found)))

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
-use super::accept::incoming;
+use super::accept::{Acceptor, Connections};
 use super::admin::Admin;
 use super::agent::AgentLink;
 use super::enrol::Enrol;
@@ -76,6 +76,8 @@ pub struct Door {
     pub tls: Arc<rustls::ServerConfig>,
     /// The fleet whose certificates count.
     pub fleet: FleetName,
+    /// Where its connections are noted.
+    pub open: Connections,
     /// Who may pass.
     pub gate: Arc<Gate>,
 }
@@ -90,7 +92,8 @@ pub async fn agents(
     enrol: Enrol,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let connections = incoming(door.socket, door.tls, door.fleet, AGENT_CONNECTIONS_MAX, "agents");
+    let connections =
+        Acceptor::new(door.tls, door.fleet, AGENT_CONNECTIONS_MAX, door.open, "agents").incoming(door.socket);
     limited(AGENT_STREAMS_MAX)
         .layer(GateLayer(door.gate))
         .add_service(AgentServiceServer::new(link).max_decoding_message_size(AGENT_MESSAGE_MAX))
@@ -124,7 +127,8 @@ pub async fn control(
     health: HealthReporter,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let connections = incoming(door.socket, door.tls, door.fleet, CONTROL_CONNECTIONS_MAX, "control");
+    let connections =
+        Acceptor::new(door.tls, door.fleet, CONTROL_CONNECTIONS_MAX, door.open, "control").incoming(door.socket);
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health);
     let mut router = limited(CONTROL_STREAMS_MAX)

@@ -45,7 +45,7 @@ pub fn after(listing: &str, token: &str) -> Result<Option<String>, Status> {
         .ok_or_else(|| error::invalid("page_token", "is not one that this listing gave out; leave it empty to begin"))
 }
 
-/// One page of items that are sorted by a key, and the token of the next.
+/// One page of items in the order of their keys, and the token of the next.
 #[must_use]
 pub fn cut<T>(
     listing: &str,
@@ -57,6 +57,8 @@ pub fn cut<T>(
     if let Some(after) = after {
         items.retain(|it| key(it).as_str() > after);
     }
+    // By the very text that tokens hold: otherwise `h-1` and `h` could change places between two pages.
+    items.sort_by_cached_key(&key);
     let more = items.len() > size;
     items.truncate(size);
     let next = items.last().filter(|_| more).map(|it| token(listing, &key(it))).unwrap_or_default();

@@ -1,4 +1,10 @@
 //! The server over real TLS, in this process.
 
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod healing;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod membership;
