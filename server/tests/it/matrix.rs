@@ -73,6 +73,37 @@ fn every_method_has_a_row_and_every_row_a_method() {
     assert_eq!(rows, methods);
 }
 
+/// The table says what the protocol's own comments promise: "Needs a viewer.", "Needs an admin.", ….
+#[test]
+fn the_table_keeps_the_promises_of_the_protocol() {
+    // See the numbers of `service` and `method` in descriptor.proto.
+    let (service_field, method_field) = (6, 2);
+    let words = [
+        ("Needs a viewer", Access::Viewer),
+        ("Needs an operator", Access::Operator),
+        ("Needs an approver", Access::Approver),
+        ("Needs an admin", Access::Admin),
+    ];
+    let mut promised = Vec::new();
+    for file in FileDescriptorSet::decode(prunella_proto::DESCRIPTOR_SET).unwrap().file {
+        for place in file.source_code_info.iter().flat_map(|it| &it.location) {
+            let [field, service, inner, method] = place.path[..] else { continue };
+            if (field, inner) != (service_field, method_field) {
+                continue;
+            }
+            let service = &file.service[service as usize];
+            let path = format!("/{}.{}/{}", file.package(), service.name(), service.method[method as usize].name());
+            let access = words.iter().find(|(word, _)| place.leading_comments().contains(word));
+            promised.extend(access.map(|(_, access)| (path, *access)));
+        }
+    }
+    promised.sort_by(|a, b| a.0.cmp(&b.0));
+    let control = TABLE.iter().filter(|(path, _)| path.contains(".control."));
+    let mut rows: Vec<(String, Access)> = control.map(|(path, access)| ((*path).to_owned(), *access)).collect();
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(rows, promised);
+}
+
 /// Whether the gate lets a call through. Whatever the service then says about an empty message is no matter here.
 async fn passes(channel: Channel, path: &str, token: Option<&str>) -> bool {
     let mut grpc = Grpc::new(channel);
