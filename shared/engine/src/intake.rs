@@ -333,6 +333,10 @@ impl Engine {
     /// A first bad answer is due to be confirmed.
     pub(crate) fn confirm(&mut self, key: Key) {
         self.probe(key);
+        if self.target_at(key).incident.is_none() {
+            // An order to look may go astray, so it is given again until the answer is known.
+            self.confirm_later(key);
+        }
     }
 
     /// Ends the cold start when enough hosts are back, or when it has lasted long enough.

@@ -67,7 +67,7 @@ impl Engine {
 
     /// A first bad answer is looked at again soon: agents say what changed, and would not repeat it for a minute. True
     /// when there is one.
-    fn confirm_later(&mut self, key: Key) -> bool {
+    pub(crate) fn confirm_later(&mut self, key: Key) -> bool {
         let listens = rules::index_of(rules::UNRESPONSIVE).is_some_and(|rule| self.tuning[rule].enabled);
         let target = self.target_at(key);
         let shaky = target.probes.iter().find(|probe| {
