@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How many bytes of a child's log are shown when it fails.
 const TAIL: usize = 2_000;
 
-/// A child process: a part of this very program, with its output in a log file.
+/// A child process: one of our programs, with its output in a log file.
 #[derive(Debug)]
 pub struct Child {
     name: String,
@@ -28,20 +28,11 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts this program again with other arguments. Its output is added to `log`.
+    /// Starts one of our programs that knows `--with-parent`. Its output is added to `log`.
     ///
     /// # Errors
     /// When the log cannot be written or the process not started.
-    pub fn start(name: &str, args: &[OsString], envs: &[(&str, &str)], log: &Path) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("finding this program's own file")?;
-        Self::start_program(&program, name, args, envs, log)
-    }
-
-    /// Starts another program of ours that knows `--with-parent`.
-    ///
-    /// # Errors
-    /// Those of [`Child::start`].
-    pub fn start_program(
+    pub fn start(
         program: &Path,
         name: &str,
         args: &[OsString],

@@ -29,6 +29,7 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Fleet {
     dir: FleetDir,
+    program: PathBuf,
     server: Child,
     agents: Vec<Child>,
     agent_program: Option<PathBuf>,
@@ -53,10 +54,18 @@ impl Fleet {
     /// # Errors
     /// When it does not start; the error holds the end of its log.
     pub async fn start(dir: FleetDir) -> anyhow::Result<Self> {
-        let mut server = start_server(&dir)?;
+        Self::start_with(dir, std::env::current_exe().context("finding this program's own file")?).await
+    }
+
+    /// The same with another program as server and agents, for tests.
+    ///
+    /// # Errors
+    /// Those of [`Fleet::start`].
+    pub async fn start_with(dir: FleetDir, program: PathBuf) -> anyhow::Result<Self> {
+        let mut server = start_server(&dir, &program)?;
         let addresses = wait_until_listening(&dir, &mut server).await?;
         let control = connect(&dir, &addresses).await.with_context(|| server.last_words())?;
-        Ok(Self { dir, server, agents: Vec::new(), agent_program: None, addresses, control })
+        Ok(Self { dir, program, server, agents: Vec::new(), agent_program: None, addresses, control })
     }
 
     /// Starts the agent of `host` with its `agent.toml` at `config`, and joins it when it is not yet a member.
@@ -94,9 +103,9 @@ impl Fleet {
         let log = self.log(host.as_str());
         let name = format!("the agent of {host}");
         self.agents.push(match &self.agent_program {
-            None => Child::start(&name, args, &envs, &log)?,
+            None => Child::start(&self.program, &name, args, &envs, &log)?,
             // The slim binary is the subcommand and nothing else.
-            Some(program) => Child::start_program(program, &name, args.get(1..).unwrap_or_default(), &envs, &log)?,
+            Some(program) => Child::start(program, &name, args.get(1..).unwrap_or_default(), &envs, &log)?,
         });
         Ok(())
     }
@@ -135,6 +144,11 @@ impl Fleet {
         &mut self.agents
     }
 
+    /// Takes the latest agent out: it is no longer this fleet's to end.
+    pub fn take_agent(&mut self) -> Option<Child> {
+        self.agents.pop()
+    }
+
     /// The log of the server (`server`) or of a host's agent.
     #[must_use]
     pub fn log(&self, of: &str) -> PathBuf {
@@ -147,7 +161,7 @@ impl Fleet {
     /// When it does not come back.
     pub async fn crash_server(&mut self) -> anyhow::Result<()> {
         self.server.kill()?;
-        self.server = start_server(&self.dir)?;
+        self.server = start_server(&self.dir, &self.program)?;
         self.addresses = wait_until_listening(&self.dir, &mut self.server).await?;
         self.control = connect(&self.dir, &self.addresses).await.with_context(|| self.server.last_words())?;
         Ok(())
@@ -180,7 +194,7 @@ fn log_file(dir: &FleetDir, of: &str) -> PathBuf {
     dir.path().join(format!("{of}.log"))
 }
 
-fn start_server(dir: &FleetDir) -> anyhow::Result<Child> {
+fn start_server(dir: &FleetDir, program: &Path) -> anyhow::Result<Child> {
     // One from an earlier run names ports that nobody listens on any more.
     match fs::remove_file(dir.addresses_file()) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -189,7 +203,7 @@ fn start_server(dir: &FleetDir) -> anyhow::Result<Child> {
         Ok(()) | Err(_) => {}
     }
     let args = ["server".into(), "--config".into(), dir.config_file().into_os_string()];
-    Child::start("the server", &args, &[], &log_file(dir, "server"))
+    Child::start(program, "the server", &args, &[], &log_file(dir, "server"))
 }
 
 async fn wait_until_listening(dir: &FleetDir, server: &mut Child) -> anyhow::Result<Addresses> {

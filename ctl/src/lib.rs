@@ -11,6 +11,7 @@ pub mod commands;
 pub mod demo;
 pub mod doctor;
 pub mod fleet;
+pub mod lab;
 pub mod names;
 pub mod output;
 pub mod processes;

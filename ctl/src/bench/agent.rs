@@ -9,8 +9,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::figures::Machine;
-use super::place::Place;
+use super::Scratch;
 use crate::chain::monotonic;
+use crate::lab::{Lab, Plan};
 use crate::{Common, Output};
 
 const EXAMPLE: &str = "\
@@ -66,7 +67,7 @@ impl AgentArgs {
             println!("{}", serde_json::to_string(&it)?);
         } else {
             println!(
-                "An agent at rest with {TARGETS} targets, each probed twice a second by process and HTTP at 1 s, over {seconds} s:"
+                "An agent at rest with {TARGETS} targets, each probed by process and HTTP every second, over {seconds} s:"
             );
             println!("  resident   {:>7.2} MiB", it.rss_mib);
             println!("  anonymous  {:>7.2} MiB", it.anonymous_mib);
@@ -77,12 +78,14 @@ impl AgentArgs {
     }
 
     async fn measure(&self, slim: Option<PathBuf>) -> anyhow::Result<(f64, f64, f64)> {
-        let mut place = Place::start(TARGETS, "1s", slim.as_deref()).await?;
+        let scratch = Scratch::new()?;
+        let plan = Plan { services: TARGETS, interval: "1s", agent: slim, ..Plan::new(std::env::current_exe()?) };
+        let mut lab = Lab::start(&scratch.0, plan).await?;
         tokio::time::sleep(SETTLE).await;
-        let pid = place.fleet.agents().first().context("no agent")?.pid();
+        let pid = lab.fleet.agents().first().context("no agent")?.pid();
         let (began, spent) = (monotonic(), processor_time(pid)?);
         tokio::time::sleep(Duration::from_secs(self.seconds)).await;
-        place.fleet.must_run()?;
+        lab.fleet.must_run()?;
         let (lasted, spent) = (monotonic().saturating_sub(began), processor_time(pid)?.saturating_sub(spent));
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("reading the agent's memory")?;
         let percent = spent.as_secs_f64() / lasted.as_secs_f64() * 100.0;

@@ -3,13 +3,13 @@
 mod agent;
 mod figures;
 mod mttr;
-mod place;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 use crate::Common;
+use crate::demo::fresh_directory;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,5 +45,20 @@ impl BenchArgs {
             What::Mttr(it) => it.run(common),
             What::Agent(it) => it.run(common),
         }
+    }
+}
+
+/// A directory that is removed with everything in it.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        fresh_directory("prunella-bench").map(Self)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,6 +1,5 @@
 //! From SIGKILL to the first act of the new process, through pidfd, TLS, engine, store, signature, ward and ledger.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,8 +10,9 @@ use serde::Serialize;
 use tokio::task::LocalSet;
 
 use super::figures::{Machine, Spread};
-use super::place::Place;
-use crate::chain::{Birth, monotonic};
+use super::Scratch;
+use crate::chain::monotonic;
+use crate::lab::{Lab, Plan, Service};
 use crate::{Common, Output};
 
 const EXAMPLE: &str = "\
@@ -91,13 +91,13 @@ impl MttrArgs {
     }
 
     async fn measure(&self) -> anyhow::Result<Vec<Run>> {
-        let place = Place::start(1, "250ms", None).await?;
-        place.records.follow(|_| {}).await?;
-        let target = place.targets.first().context("no target")?;
-        let births = place.births(target);
+        let scratch = Scratch::new()?;
+        let lab = Lab::start(&scratch.0, Plan::new(std::env::current_exe()?)).await?;
+        lab.records.follow(|_| {}).await?;
+        let service = lab.services.first().context("no service")?;
         let mut runs = Vec::new();
         for number in 0..self.runs as usize + WARM_UP {
-            let run = kill_once(&place, &births).await?;
+            let run = kill_once(&lab, service).await?;
             if number >= WARM_UP {
                 runs.push(run);
             }
@@ -106,16 +106,15 @@ impl MttrArgs {
     }
 }
 
-async fn kill_once(place: &Place, births: &Path) -> anyhow::Result<Run> {
-    let before = Birth::read_all(births);
-    let run = before.last().context("the service has not started")?.run;
-    let pid = Pid::from_raw(run.pid).context("no process id")?;
-    place.records.forget();
+async fn kill_once(lab: &Lab, service: &Service) -> anyhow::Result<Run> {
+    let before = service.runs().len();
+    let pid = service.run().and_then(|it| Pid::from_raw(it.pid)).context("the service does not run")?;
+    lab.records.forget();
     let killed = monotonic();
     kill_process(pid, Signal::KILL).context("killing the service")?;
-    let born = wait(|| Birth::read_all(births).get(before.len()).map(|it| it.at), killed, "start again").await?;
-    let verified = wait(|| place.records.first("repair_verified"), killed, "be verified").await?;
-    wait(|| place.records.first("incident_closed"), killed, "have its incident closed").await?;
+    let born = wait(|| service.runs().get(before).map(|it| it.at), killed, "start again").await?;
+    let verified = wait(|| lab.records.first("repair_verified"), killed, "be verified").await?;
+    wait(|| lab.records.first("incident_closed"), killed, "have its incident closed").await?;
     Ok(Run { first_line: born.saturating_sub(killed), verified: verified.saturating_sub(killed) })
 }
 

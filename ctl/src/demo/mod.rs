@@ -133,9 +133,7 @@ impl DemoArgs {
         if json {
             println!("{}", serde_json::to_string(&found)?);
         }
-        if !(self.no_faults && !self.once) {
-            *report.borrow_mut() = Some(found);
-        }
+        *report.borrow_mut() = Some(found);
         if self.once {
             return Ok(());
         }
