@@ -89,7 +89,11 @@ impl Lab {
     /// # Errors
     /// When something does not start or does not become healthy.
     pub async fn start(at: &Path, plan: Plan) -> anyhow::Result<Self> {
-        let options = Options { profile: Profile::Rapid, ..Options::default() };
+        // Chosen once, so that a server that is killed comes back where its agents look for it.
+        let ports: [u16; 2] =
+            free_ports(2)?.try_into().map_err(|_| anyhow::anyhow!("not as many ports as asked for"))?;
+        let [control, agents] = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let options = Options { profile: Profile::Rapid, control, agents, ..Options::default() };
         let dir = fleet::directory(at, "lab", &options)?;
         let host = HostId::new("lab-1")?;
         let home = dir.agent_dir(&host);
@@ -144,7 +148,9 @@ impl Lab {
             let known = self.records.targets().await.unwrap_or_default();
             let up = |it: &Service| {
                 let name = name_of(&it.target);
-                known.iter().any(|it| it.name == name && it.probes.len() > 1 && it.probes.iter().all(|it| it.status == "up"))
+                known
+                    .iter()
+                    .any(|it| it.name == name && it.probes.len() > 1 && it.probes.iter().all(|it| it.status == "up"))
             };
             if self.services.iter().all(up) {
                 return Ok(());

@@ -50,7 +50,9 @@ fn lints_are_expected_with_a_reason_never_allowed() {
         .flat_map(|(path, text)| {
             text.lines()
                 .enumerate()
-                .filter(|(_, line)| line.trim_start().starts_with("#[allow(") || line.trim_start().starts_with("#![allow("))
+                .filter(|(_, line)| {
+                    line.trim_start().starts_with("#[allow(") || line.trim_start().starts_with("#![allow(")
+                })
                 .map(|(number, _)| format!("{}:{}", path.display(), number + 1))
                 .collect::<Vec<_>>()
         })
@@ -61,7 +63,18 @@ fn lints_are_expected_with_a_reason_never_allowed() {
 /// Names of all packages that `package` stands on, build and test dependencies left out.
 fn stands_on(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--package"])
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "--package",
+        ])
         .arg(package)
         .current_dir(root())
         .output()
@@ -75,7 +88,9 @@ fn stands_on(package: &str) -> Vec<String> {
 fn the_engine_is_pure() {
     let tree = stands_on("prunella-engine");
     assert!(tree.iter().any(|name| name == "prunella-model"), "the tree was read: {tree:?}");
-    for banned in ["tokio", "tonic", "prost", "sled", "rustls", "rand", "getrandom", "jiff", "chrono", "tracing", "rustix"] {
+    for banned in
+        ["tokio", "tonic", "prost", "sled", "rustls", "rand", "getrandom", "jiff", "chrono", "tracing", "rustix"]
+    {
         assert!(!tree.iter().any(|name| name == banned), "the engine must not stand on {banned}");
     }
     let own: Vec<_> = tree.iter().filter(|name| name.starts_with("prunella")).collect();

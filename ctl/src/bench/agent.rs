@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
-use super::figures::Machine;
 use super::Scratch;
+use super::figures::Machine;
 use crate::chain::monotonic;
 use crate::lab::{Lab, Plan};
 use crate::{Common, Output};

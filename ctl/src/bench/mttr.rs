@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use tokio::task::LocalSet;
 
-use super::figures::{Machine, Spread};
 use super::Scratch;
+use super::figures::{Machine, Spread};
 use crate::chain::monotonic;
 use crate::lab::{Lab, Plan, Service};
 use crate::{Common, Output};

@@ -1,0 +1,7 @@
+//! The `prunella` command, as the tests run it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    prunella::main()
+}
