@@ -1,5 +1,7 @@
 //! Tests with real processes, real sockets and real TLS: one binary, so that they link once.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected fails")]
+
 mod crashes;
 mod demo;
 mod hostile;
