@@ -182,15 +182,15 @@ impl World {
     fn release(&mut self, effect: Decision) {
         match effect {
             Decision::Dispatch { intent, generation } => self.dispatch(*intent, generation),
-            Decision::Cancel { host, command } => self.to_agent(&host, Down::Cancel(command)),
-            Decision::Probe { host, target } => self.to_agent(&host, Down::Probe(target)),
-            Decision::Acknowledge { host, command } => self.to_agent(&host, Down::Acknowledge(command)),
+            Decision::Cancel { host, command } => self.tell_agent(&host, Down::Cancel(command)),
+            Decision::Probe { host, target } => self.tell_agent(&host, Down::Probe(target)),
+            Decision::Acknowledge { host, command } => self.tell_agent(&host, Down::Acknowledge(command)),
             Decision::Reply { token, .. } => self.replied(token),
             Decision::Store(_) | Decision::Audit(_) | Decision::Announce(_) => {}
         }
     }
 
-    fn to_agent(&mut self, host: &HostId, down: Down) {
+    fn tell_agent(&mut self, host: &HostId, down: Down) {
         if let Some(host) = self.place_of(host) {
             self.tell(host, down);
         }
