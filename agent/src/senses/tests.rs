@@ -121,7 +121,9 @@ async fn a_burst_ends_with_the_first_good_answer_or_at_its_deadline() {
     let burst = lab.senses.burst(&named, SOON);
     let _now_open = TcpListener::bind(free).await.unwrap();
     assert_eq!(timeout(SOON, burst.first_up()).await.unwrap(), Some(named[0].clone()));
-    for _ in 0..3 {
+    // A fault is said at each look; then come the good answers.
+    while lab.next("tcp").await.status == Status::Down {}
+    for _ in 0..2 {
         assert_eq!(lab.next("tcp").await.status, Status::Up, "each good answer counts for verification");
     }
     assert_eq!(lab.senses.burst(&[], SOON).first_up().await, None, "of nothing");

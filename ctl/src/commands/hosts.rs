@@ -195,7 +195,7 @@ mod tests {
         let hosts: Vec<HostView> = sample::hosts().into_iter().map(HostView::of).collect();
         expect![[r#"
             HOST  STATE   HEALTH  TARGETS  INCIDENTS    LAST SEEN  AGENT  REMARK
-            h1    online  98      2        6740e3a0-20  1 s ago  0.1.0  —
+            h1    online  98      2        6740e3a0-20  1 s ago    0.1.0  —
             h2    silent  —       0        —            —          —      only observes: its clock is 9 min off
 
             2 hosts

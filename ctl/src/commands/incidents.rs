@@ -129,7 +129,7 @@ mod tests {
         let view = View { incidents: sample::incidents().into_iter().map(IncidentView::of).collect() };
         expect![[r#"
             ID           TARGET  FAULT         STATE       OPENED     CAUSE                     REPAIR                    DETAIL
-            6740e3a0-20  h1/web  http_failing  diagnosing  1 s ago  —                         —                         more evidence is needed before a cause can be named
+            6740e3a0-20  h1/web  http_failing  diagnosing  1 s ago    —                         —                         more evidence is needed before a cause can be named
             6740e3a0-19  h2/api  http_failing  upstream    119 s ago  dependency_down on h3/db  —                         left alone: the cause lies upstream, in incident 6740e3a0-17
             6740e3a0-17  h3/db   process_down  closed      119 s ago  process_killed            start_service: recovered  repaired
 

@@ -230,7 +230,7 @@ mod tests {
             Caveat: all keys of this fleet are on one machine
 
             ID           TARGET  FAULT         STATE       OPENED     CAUSE                     REPAIR  DETAIL
-            6740e3a0-20  h1/web  http_failing  diagnosing  1 s ago  —                         —       more evidence is needed before a cause can be named
+            6740e3a0-20  h1/web  http_failing  diagnosing  1 s ago    —                         —       more evidence is needed before a cause can be named
             6740e3a0-19  h2/api  http_failing  upstream    119 s ago  dependency_down on h3/db  —       left alone: the cause lies upstream, in incident 6740e3a0-17
             and 1 more: prunella incidents
         "#]].assert_eq(&screen(&View::of(sample::fleet(), incidents), Paint(false)));

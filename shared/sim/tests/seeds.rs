@@ -1,5 +1,7 @@
 //! Fleets that meet everything at once, each twice. A failing seed prints the command that repeats it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by failing")]
+
 use prunella_model::policy::{FleetPolicy, Mode};
 use prunella_sim::replay::replay;
 use prunella_sim::{Options, Report, Sabotage, record, simulate};
