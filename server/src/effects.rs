@@ -90,7 +90,7 @@ impl Effects {
                     kind = event.kind.as_str(),
                     host = event.host.as_ref().map(tracing::field::display),
                     incident = event.incident.as_ref().map(tracing::field::display),
-                    message = event.message,
+                    text = event.message,
                     "event"
                 );
                 self.feed.announce(event);

@@ -117,9 +117,9 @@ impl Listener {
             None => return,
         };
         let ending = self.listen(&opened, sequence).await;
-        let (code, message) = (ending.status.code(), ending.status.message());
+        let (code, why) = (ending.status.code(), ending.status.message());
         tracing::info!(
-            target: "prunella::sessions", host = %self.host, orderly = ending.orderly, ?code, message, "a session ended"
+            target: "prunella::sessions", host = %self.host, orderly = ending.orderly, ?code, why, "a session ended"
         );
         let input = Input::Event(Event::Disconnected { host: self.host.clone(), orderly: ending.orderly });
         // Without room the driver is gone, and so is who would want to know.
@@ -139,7 +139,7 @@ impl Listener {
         let ((sequence, greeting, report), permit) = match greeted {
             Ok(it) => it,
             Err(status) => {
-                tracing::info!(target: "prunella::sessions", host = %self.host, address = %self.peer.address, message = status.message(), "a stream was refused");
+                tracing::info!(target: "prunella::sessions", host = %self.host, address = %self.peer.address, why = status.message(), "a stream was refused");
                 lifeline.refuse(status);
                 return None;
             }
