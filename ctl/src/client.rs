@@ -24,7 +24,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use crate::{Common, EXIT_FAILURE, block_on};
+use crate::{Common, EXIT_FAILURE, EXIT_USAGE, block_on};
 
 /// No server answers.
 pub const EXIT_UNREACHABLE: u8 = 3;
@@ -53,7 +53,7 @@ pub struct Connection {
     #[arg(long, value_name = "TOKEN", env = "PRUNELLA_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// An operator's certificate.
-    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "token", env = "PRUNELLA_CERT")]
+    #[arg(long, value_name = "FILE", requires = "key", env = "PRUNELLA_CERT")]
     pub cert: Option<PathBuf>,
     /// The key of that certificate.
     #[arg(long, value_name = "FILE", requires = "cert", env = "PRUNELLA_KEY")]
@@ -72,6 +72,8 @@ pub enum Failure {
     NotAllowed(String),
     /// There is no such thing.
     NotFound(String),
+    /// The command line or the environment says something that cannot be.
+    Usage(String),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -84,6 +86,7 @@ impl Failure {
             Self::Unreachable(_) => EXIT_UNREACHABLE,
             Self::NotAllowed(_) => EXIT_NOT_ALLOWED,
             Self::NotFound(_) => EXIT_NOT_FOUND,
+            Self::Usage(_) => EXIT_USAGE,
             Self::Other(_) => EXIT_FAILURE,
         }
     }
@@ -92,7 +95,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(why) | Self::NotAllowed(why) | Self::NotFound(why) => f.write_str(why),
+            Self::Unreachable(why) | Self::NotAllowed(why) | Self::NotFound(why) | Self::Usage(why) => f.write_str(why),
             Self::Other(error) => write!(f, "{error:#}"),
         }
     }
@@ -226,6 +229,9 @@ impl Client {
 }
 
 fn unreachable_because(error: &DialError, dir: Option<&Path>) -> Failure {
+    if matches!(error, DialError::BadAddress { .. }) {
+        return Failure::Usage(error.to_string());
+    }
     let advice = match (error, dir) {
         (DialError::Refused { .. } | DialError::Ended { .. }, Some(dir)) => format!(
             "\nThe server of {0} is not running, or has not listened yet. Start it: prunella server --config {0}/server.toml",
@@ -255,7 +261,7 @@ impl Way {
             (None, Some(dir)) => dir.join("tls/ca.pem"),
             (None, None) => {
                 let why = "which server is the right one? Give the certificate of the fleet's authority: --ca FILE (tls/ca.pem in the server's fleet directory)";
-                return Err(Failure::Other(anyhow::anyhow!(why)));
+                return Err(Failure::Usage(why.to_owned()));
             }
         };
         let ca = read(&ca_path)?;
@@ -279,7 +285,9 @@ impl Way {
                 return Err(Failure::NotAllowed(why.to_owned()));
             }
         };
-        Ok(Self { address, tls, bearer: Bearer(args.token.as_deref().map(bearer).transpose()?) })
+        // Whoever shows a certificate on the command line means to be its holder, whatever the environment holds.
+        let token = args.token.as_deref().filter(|_| certificate.is_none());
+        Ok(Self { address, tls, bearer: Bearer(token.map(bearer).transpose()?) })
     }
 }
 
@@ -294,10 +302,11 @@ fn bearer(token: &str) -> anyhow::Result<MetadataValue<Ascii>> {
 }
 
 fn nowhere() -> Failure {
-    Failure::Other(anyhow::anyhow!(
+    Failure::Usage(
         "which fleet? Give its directory with --dir DIR or PRUNELLA_DIR, or its address with --server HOST:PORT and --ca FILE.\n\
          To see one at work: prunella demo --no-faults --dir ./fleet"
-    ))
+            .to_owned(),
+    )
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

@@ -1,7 +1,8 @@
 //! The `prunella` command: the demonstration, a server and agent for one host, and everything an operator asks.
 //!
 //! A library, so that the tests can build the very same program. Exit codes are stable: 0 it went well, 1 it did not,
-//! 2 the command line is wrong. `doctor` and others that say more in their exit code document it on their help page.
+//! 2 the command line is wrong. Commands that ask a server add 3 no server answers, 4 not allowed, 5 not found; others
+//! that say more in their exit code document it on their help page.
 
 pub mod bench;
 pub mod chain;

@@ -1,6 +1,6 @@
 //! What operators may write for hosts, targets and incidents, and what the server calls them.
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use prunella_model::{HostId, IncidentId, TargetName};
 
 /// `hosts/H` of `H` or `hosts/H`.
@@ -51,8 +51,9 @@ fn parts(text: &str) -> anyhow::Result<(HostId, Option<TargetName>)> {
         ["hosts", host, "targets", target] | [host, target] => (host, Some(target)),
         _ => bail!("{text:?} names neither a host nor a target; write HOST or HOST/TARGET"),
     };
-    let host = HostId::new(host).with_context(|| format!("{text:?} names no host"))?;
-    let target = target.map(TargetName::new).transpose().with_context(|| format!("{text:?} names no target"))?;
+    // The reason is part of the message itself: the command line's parser shows no causes.
+    let host = HostId::new(host).map_err(|why| anyhow!("{text:?} names no host: {why}"))?;
+    let target = target.map(TargetName::new).transpose().map_err(|why| anyhow!("{text:?} names no target: {why}"))?;
     Ok((host, target))
 }
 
@@ -63,18 +64,25 @@ pub enum IncidentKey {
     Whole(IncidentId),
     /// By its counter alone, which is enough while only one server start has counted that far.
     Counter(u64),
+    /// The one that was opened last.
+    Latest,
 }
 
-/// `incidents/6740e3a0-17`, `6740e3a0-17` or `17`.
+/// `incidents/6740e3a0-17`, `6740e3a0-17`, `17` or `latest`.
 ///
 /// # Errors
 /// When it is none of them.
 pub fn incident(text: &str) -> anyhow::Result<IncidentKey> {
+    if text == "latest" {
+        return Ok(IncidentKey::Latest);
+    }
     let text = text.strip_prefix("incidents/").unwrap_or(text);
     match (text.parse(), text.parse()) {
         (Ok(id), _) => Ok(IncidentKey::Whole(id)),
         (Err(_), Ok(counter)) => Ok(IncidentKey::Counter(counter)),
-        (Err(_), Err(_)) => bail!("{text:?} is no incident's id; ids look like 6740e3a0-17, and 17 is enough"),
+        (Err(_), Err(_)) => {
+            bail!("{text:?} is no incident's id; ids look like 6740e3a0-17; 17 is enough, and so is latest")
+        }
     }
 }
 
@@ -112,6 +120,7 @@ mod tests {
     fn incidents_are_read_by_id_or_counter() {
         assert_eq!(incident("17").unwrap(), IncidentKey::Counter(17));
         assert_eq!(incident("incidents/a-1").unwrap(), IncidentKey::Whole("a-1".parse().unwrap()));
+        assert_eq!(incident("latest").unwrap(), IncidentKey::Latest);
         assert!(incident("seventeen").is_err());
     }
 }

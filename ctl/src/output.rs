@@ -51,7 +51,7 @@ impl Time {
     pub fn relative(self, now: Self) -> String {
         let (Some(at), Some(now)) = (self.0, now.0) else { return ABSENT.to_owned() };
         let (micros, ahead) = (at.as_microsecond() - now.as_microsecond(), at > now);
-        let seconds = micros.unsigned_abs() / 1_000_000;
+        let seconds = (micros.unsigned_abs() + 500_000) / 1_000_000;
         if seconds == 0 {
             return "now".to_owned();
         }
@@ -72,6 +72,7 @@ impl Time {
 pub fn span(it: Duration) -> String {
     let seconds = it.as_secs();
     match seconds {
+        0 if it.is_zero() => "0 ms".to_owned(),
         0 if it.as_millis() < 10 => format!("{:.1} ms", it.as_secs_f64() * 1e3),
         0 => format!("{} ms", it.as_millis()),
         1..=9 => format!("{:.1} s", it.as_secs_f64()),
@@ -264,7 +265,8 @@ mod tests {
         assert_eq!(at("2026-02-28T23:00:00Z").clock(now), "2026-02-28 23:00:00.000");
         assert_eq!(at("2026-03-01T11:59:48Z").relative(now), "12 s ago");
         assert_eq!(at("2026-03-01T14:30:00Z").relative(now), "in 2 h");
-        assert_eq!(at("2026-03-01T11:59:58.2Z").relative(now), "1 s ago");
+        assert_eq!(at("2026-03-01T11:59:58.7Z").relative(now), "1 s ago");
+        assert_eq!(at("2026-03-01T12:04:59.9Z").relative(now), "in 5 min");
         assert_eq!(Time(None).relative(now), ABSENT);
         assert_eq!(serde_json::to_string(&Time(None)).unwrap(), "null");
         assert_eq!(serde_json::to_string(&now).unwrap(), "\"2026-03-01T12:00:00Z\"");

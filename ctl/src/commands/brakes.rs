@@ -99,7 +99,7 @@ fn table(view: &View, now: Time, paint: Paint) -> String {
             figure(it.current),
             figure(it.limit),
             it.holding.len().to_string(),
-            output::optional(Some(&it.counts)),
+            output::optional(Some(first_sentence(&it.counts))),
         ];
         rows.push(tone, row);
     }
@@ -113,6 +113,11 @@ fn table(view: &View, now: Time, paint: Paint) -> String {
     let held =
         if holds.is_empty() { "\nNothing is held back.\n".to_owned() } else { format!("\n{}", holds.print(paint)) };
     rows.print(paint) + &held
+}
+
+/// The table has room for one; JSON has them all.
+fn first_sentence(text: &str) -> &str {
+    text.split_once(". ").map_or(text, |(first, _)| first)
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub struct EventsArgs {
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
     kind: Vec<String>,
     /// Only those of this host or target.
-    #[arg(long, value_name = "HOST[/TARGET]")]
+    #[arg(long, value_name = "HOST[/TARGET]", value_parser = names::host_or_target)]
     target: Option<String>,
     /// How many of the latest to begin with.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=1000))]
@@ -74,7 +74,7 @@ impl EventsArgs {
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
-            let target = self.target.as_deref().map(names::host_or_target).transpose()?.unwrap_or_default();
+            let target = self.target.clone().unwrap_or_default();
             let client = Client::connect(common, &self.connection).await?;
             // All of them, because the filter is ours here and the last id is where following begins.
             let request = pb::ListEventsRequest { page_size: 1_000 };
@@ -94,7 +94,7 @@ impl EventsArgs {
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            self.follow(&client, target, resume, printer).await
+            self.follow(common, client, resume, printer).await
         })
     }
 
@@ -104,11 +104,11 @@ impl EventsArgs {
         kind && place
     }
 
-    /// Follows until nobody reads; a lost connection is taken up where it ended.
+    /// Follows until nobody reads; a lost connection is taken up where it ended, even at a new address.
     async fn follow(
         &self,
-        client: &Client,
-        target: String,
+        common: &Common,
+        mut client: Client,
         mut resume: Option<String>,
         printer: Printer,
     ) -> Result<ExitCode, Failure> {
@@ -117,24 +117,39 @@ impl EventsArgs {
             let request = pb::WatchEventsRequest {
                 resume_token: resume.clone(),
                 kinds: self.kind.clone(),
-                target: target.clone(),
+                target: self.target.clone().unwrap_or_default(),
             };
-            let failure = match client.events().watch_events(request).await {
+            match client.events().watch_events(request).await {
                 Ok(stream) => {
+                    if pause > RETRY_FIRST {
+                        eprintln!("prunella: connected again");
+                    }
                     pause = RETRY_FIRST;
-                    match read(stream.into_inner(), &mut resume, printer).await? {
-                        Flow::Stop => return Ok(ExitCode::SUCCESS),
-                        Flow::On => "the stream ended".to_owned(),
+                    if read(stream.into_inner(), &mut resume, printer).await? == Flow::Stop {
+                        return Ok(ExitCode::SUCCESS);
                     }
                 }
-                Err(status) => match Failure::from(status) {
-                    Failure::Unreachable(why) => why,
-                    other @ (Failure::NotAllowed(_) | Failure::NotFound(_) | Failure::Other(_)) => return Err(other),
-                },
-            };
-            eprintln!("prunella: {failure}; trying again");
+                Err(status) => lasting(status.into())?,
+            }
+            if pause == RETRY_FIRST {
+                eprintln!("prunella: the server is gone; following goes on when it is back");
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MAX);
+            match Client::connect(common, &self.connection).await {
+                Ok(again) => client = again,
+                Err(failure) => lasting(failure)?,
+            }
+        }
+    }
+}
+
+/// A failure that waiting does not mend.
+fn lasting(failure: Failure) -> Result<(), Failure> {
+    match failure {
+        Failure::Unreachable(_) => Ok(()),
+        lasting @ (Failure::NotAllowed(_) | Failure::NotFound(_) | Failure::Usage(_) | Failure::Other(_)) => {
+            Err(lasting)
         }
     }
 }

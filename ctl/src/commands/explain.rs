@@ -16,6 +16,7 @@ use crate::names::{self, IncidentKey};
 const HELP: &str = help!(
     "\
 Examples:
+  prunella --dir ./fleet explain latest            the one that was opened last
   prunella --dir ./fleet explain 17                the counter is enough while it is unambiguous
   prunella --dir ./fleet explain 6740e3a0-17 -o json
 
@@ -33,9 +34,9 @@ const SEARCHED: usize = 10_000;
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct ExplainArgs {
-    /// The incident: 6740e3a0-17, or 17.
-    #[arg(value_name = "INCIDENT")]
-    incident: String,
+    /// The incident: 6740e3a0-17, 17, or latest.
+    #[arg(value_name = "INCIDENT", value_parser = names::incident)]
+    incident: IncidentKey,
     #[command(flatten)]
     connection: Connection,
 }
@@ -47,9 +48,8 @@ impl ExplainArgs {
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
-            let key = names::incident(&self.incident)?;
             let client = Client::connect(common, &self.connection).await?;
-            let request = pb::GetIncidentRequest { name: format!("incidents/{}", find(&client, key).await?) };
+            let request = pb::GetIncidentRequest { name: format!("incidents/{}", find(&client, self.incident).await?) };
             let view = IncidentView::of(client.incidents().get_incident(request).await?.into_inner());
             show(common, &view, |paint| note(&view, now(), paint))?;
             Ok(ExitCode::SUCCESS)
@@ -59,11 +59,16 @@ impl ExplainArgs {
 
 /// The whole id of an incident that an operator named.
 pub(super) async fn find(client: &Client, key: IncidentKey) -> Result<IncidentId, Failure> {
-    let counter = match key {
-        IncidentKey::Whole(id) => return Ok(id),
-        IncidentKey::Counter(counter) => counter,
-    };
-    choose(counter, &incidents::list(client, false, "", SEARCHED).await?)
+    match key {
+        IncidentKey::Whole(id) => Ok(id),
+        IncidentKey::Counter(counter) => choose(counter, &incidents::list(client, false, "", SEARCHED).await?),
+        IncidentKey::Latest => latest(&incidents::list(client, false, "", SEARCHED).await?),
+    }
+}
+
+fn latest(among: &[IncidentView]) -> Result<IncidentId, Failure> {
+    let ids = among.iter().filter_map(|it| it.id.parse().ok());
+    ids.max().ok_or_else(|| Failure::NotFound("there is no incident yet".to_owned()))
 }
 
 fn choose(counter: u64, among: &[IncidentView]) -> Result<IncidentId, Failure> {
@@ -100,11 +105,11 @@ mod tests {
             6740e3a0-17  h3/db  closed: repaired
             high process_down, opened 119 s ago
 
-            What happened  db's process ended by signal 9 (since 11:58:00.512 UTC)
+            What happened  db's process ended by signal 9, since 11:58:00.512 UTC
             Cause          process_killed, here (97 % sure, OPERATIONAL, priority immediate)
             What was done  1. start_service: start db → done after 4.0 ms
                            because it helped 12 of 12 times
-            Verified       recovered 18 ms after the fault: tcp of h3/db: answered in 0.3 ms
+            Verified       recovered 18 ms after the fault: answered in 0.3 ms
             Left alone     h2/api, h1/web: only suffer from it; repairing them would not help while h3/db is broken
             Over           recovered 18 ms after the fault; closed 11:59:00.000 UTC
 
@@ -134,10 +139,9 @@ mod tests {
             6740e3a0-19  h2/api  upstream
             high http_failing, opened 119 s ago
 
-            What happened  api answers 503 (since 11:58:00.512 UTC)
+            What happened  api answers 503, since 11:58:00.512 UTC
             Cause          dependency_down, upstream on h3/db (90 % sure, STRUCTURAL, priority monitor)
             What was done  nothing, on purpose: the cause lies upstream, in incident 6740e3a0-17
-            Left alone     h2/api: only suffers from it; repairing it would not help while h3/db is broken
             Now            upstream: left alone: the cause lies upstream, in incident 6740e3a0-17
         "#]]
         .assert_eq(&explain(sample::victim()));
@@ -149,7 +153,7 @@ mod tests {
             6740e3a0-20  h1/web  diagnosing
             high http_failing, opened 1 s ago
 
-            What happened  web does not answer (since 11:58:00.512 UTC)
+            What happened  web does not answer, since 11:58:00.512 UTC
             Cause          not known yet
             What was done  nothing
             Now            diagnosing: more evidence is needed before a cause can be named
@@ -194,6 +198,7 @@ mod tests {
     fn a_counter_is_enough_while_it_is_unambiguous() {
         let among: Vec<IncidentView> = sample::incidents().into_iter().map(IncidentView::of).collect();
         assert_eq!(choose(17, &among).unwrap().to_string(), "6740e3a0-17");
+        assert_eq!(latest(&among).unwrap().to_string(), "6740e3a0-20");
         assert!(choose(99, &among).unwrap_err().to_string().contains("no incident 99"));
         let mut twice = sample::incidents();
         twice[1].name = "incidents/aa-17".to_owned();

@@ -29,7 +29,7 @@ JSON: {\"hosts\": [{name, state, enrolment, agent_version, first_seen, last_seen
 #[command(after_help = HELP)]
 pub struct HostsArgs {
     /// One host, in detail.
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", value_parser = names::host)]
     host: Option<String>,
     #[command(flatten)]
     connection: Connection,
@@ -68,9 +68,8 @@ impl HostsArgs {
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
-            let name = self.host.as_deref().map(names::host).transpose()?;
             let client = Client::connect(common, &self.connection).await?;
-            match name {
+            match self.host {
                 None => {
                     let view = All { hosts: list(&client).await? };
                     show(common, &view, |paint| table(&view.hosts, now(), paint))?;

@@ -30,7 +30,7 @@ pub struct IncidentsArgs {
     #[arg(long)]
     all: bool,
     /// Only those of this host or target.
-    #[arg(long, value_name = "HOST[/TARGET]")]
+    #[arg(long, value_name = "HOST[/TARGET]", value_parser = names::host_or_target)]
     target: Option<String>,
     /// At most this many.
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -51,7 +51,7 @@ impl IncidentsArgs {
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
-            let target = self.target.as_deref().map(names::host_or_target).transpose()?.unwrap_or_default();
+            let target = self.target.unwrap_or_default();
             let client = Client::connect(common, &self.connection).await?;
             let view = View { incidents: list(&client, !self.all, &target, self.limit).await? };
             let full = view.incidents.len() == self.limit;

@@ -31,7 +31,7 @@ fn headline(it: &IncidentView, now: Time, paint: Paint) -> String {
 fn summary(it: &IncidentView, now: Time) -> String {
     let mut lines = Vec::new();
     let mut say = |label: &str, text: String| lines.push((label.to_owned(), text));
-    say("What happened", format!("{} (since {} UTC)", it.fault.summary, it.fault.since.clock(now)));
+    say("What happened", format!("{}, since {} UTC", it.fault.summary, it.fault.since.clock(now)));
     for also in &it.also {
         say("Also", format!("{}: {}", also.rule, also.summary));
     }
@@ -56,13 +56,13 @@ fn summary(it: &IncidentView, now: Time) -> String {
 
 fn cause(it: &IncidentView) -> String {
     let Some(found) = &it.diagnosis else { return "not known yet".to_owned() };
-    let place = if found.cause_target == it.fault.target {
-        "here".to_owned()
-    } else {
-        format!("upstream on {}", found.cause_target)
+    let what = match (found.cause_target == it.fault.target, found.cause.as_str()) {
+        (true, cause) => format!("{cause}, here"),
+        (false, "upstream") => format!("upstream: {}", found.cause_target),
+        (false, cause) => format!("{cause}, upstream on {}", found.cause_target),
     };
     let sure = found.confidence * 100.0;
-    format!("{}, {place} ({sure:.0} % sure, {}, priority {})", found.cause, found.category, found.priority)
+    format!("{what} ({sure:.0} % sure, {}, priority {})", found.category, found.priority)
 }
 
 fn nothing_done(it: &IncidentView) -> String {
@@ -88,25 +88,22 @@ fn done(it: &AttemptView) -> String {
 fn verified(it: &IncidentView, attempt: &AttemptView) -> String {
     let Some(verdict) = &attempt.verdict else { return "not yet".to_owned() };
     let since = attempt.verdict_time.since(it.fault.since).map(|it| format!(" {} after the fault", output::span(it)));
-    let proof: Vec<String> = attempt.verdict_evidence.iter().map(in_short).collect();
+    let proof: Vec<String> = attempt.verdict_evidence.iter().map(|proof| in_short(it, proof)).collect();
     let proof = if proof.is_empty() { String::new() } else { format!(": {}", proof.join("; ")) };
     format!("{verdict}{}{proof}", since.unwrap_or_default())
 }
 
-fn in_short(it: &EvidenceView) -> String {
-    match &it.probe {
-        Some(probe) => format!("{probe} of {}: {}", it.target, it.text),
-        None => format!("{}: {}", it.target, it.text),
+fn in_short(it: &IncidentView, proof: &EvidenceView) -> String {
+    if proof.target == it.fault.target {
+        return proof.text.clone();
     }
+    format!("{} of {}", proof.text, proof.target)
 }
 
 fn left_alone(it: &IncidentView) -> Option<String> {
     let found = it.diagnosis.as_ref()?;
-    let mut victims: Vec<&str> = found.affected.iter().map(String::as_str).collect();
-    if found.cause_target != it.fault.target {
-        victims.insert(0, &it.fault.target);
-    }
-    victims.retain(|victim| *victim != found.cause_target);
+    let all = found.affected.iter().map(String::as_str);
+    let victims: Vec<&str> = all.filter(|victim| *victim != found.cause_target).collect();
     if victims.is_empty() {
         return None;
     }
@@ -115,9 +112,11 @@ fn left_alone(it: &IncidentView) -> Option<String> {
 }
 
 fn over(it: &IncidentView, now: Time) -> String {
-    let took = |span: Option<std::time::Duration>| output::optional_span(span);
-    let recovered = took(it.recovered.since(it.fault.since));
-    format!("recovered {recovered} after the fault; closed {} UTC", it.closed.clock(now))
+    let closed = format!("closed {} UTC", it.closed.clock(now));
+    match it.recovered.since(it.fault.since) {
+        Some(span) => format!("recovered {} after the fault; {closed}", output::span(span)),
+        None => format!("{}; {closed}", it.closing.as_deref().unwrap_or("closed").replace('_', " ")),
+    }
 }
 
 fn section(paint: Paint, title: &str, rows: &Rows) -> String {

@@ -37,7 +37,7 @@ JSON: {name, message, until: null}."
 #[command(after_help = PAUSE_HELP)]
 pub struct PauseArgs {
     /// What: fleet, HOST or HOST/TARGET.
-    #[arg(value_name = "WHAT", default_value = "fleet")]
+    #[arg(value_name = "WHAT", default_value = "fleet", value_parser = names::scope)]
     what: String,
     /// Why, for whoever finds it paused.
     #[arg(long, value_name = "TEXT")]
@@ -54,7 +54,7 @@ pub struct PauseArgs {
 #[command(after_help = RESUME_HELP)]
 pub struct ResumeArgs {
     /// What: fleet, HOST or HOST/TARGET.
-    #[arg(value_name = "WHAT", default_value = "fleet")]
+    #[arg(value_name = "WHAT", default_value = "fleet", value_parser = names::scope)]
     what: String,
     #[command(flatten)]
     connection: Connection,
@@ -74,7 +74,7 @@ impl PauseArgs {
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
-            let name = names::scope(&self.what)?;
+            let name = self.what;
             let client = Client::connect(common, &self.connection).await?;
             let until = self.lasting.map(end_of).transpose()?;
             let request = pb::PauseRequest { name: name.clone(), why: self.why, expire_time: until };
@@ -93,7 +93,7 @@ impl ResumeArgs {
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
-            let name = names::scope(&self.what)?;
+            let name = self.what;
             let client = Client::connect(common, &self.connection).await?;
             let message = client.fleet().resume(pb::ResumeRequest { name: name.clone() }).await?.into_inner().message;
             let view = View { name, message, until: Time(None) };

@@ -56,7 +56,7 @@ enum Verb {
 #[command(after_help = RUN_HELP)]
 struct RunArgs {
     /// The target.
-    #[arg(value_name = "HOST/TARGET")]
+    #[arg(value_name = "HOST/TARGET", value_parser = names::target)]
     target: String,
     /// The repair; without it the engine chooses.
     #[arg(value_name = "REPAIR")]
@@ -74,9 +74,9 @@ struct RunArgs {
 #[derive(Debug, Args)]
 #[command(after_help = CANCEL_HELP)]
 struct CancelArgs {
-    /// The incident: 6740e3a0-17, or 17.
-    #[arg(value_name = "INCIDENT")]
-    incident: String,
+    /// The incident: 6740e3a0-17, 17, or latest.
+    #[arg(value_name = "INCIDENT", value_parser = names::incident)]
+    incident: names::IncidentKey,
     /// Why, for the record.
     #[arg(long, value_name = "TEXT", default_value = "asked for by an operator")]
     why: String,
@@ -109,10 +109,9 @@ impl RepairArgs {
 
 impl RunArgs {
     async fn ask(self, common: &Common) -> Result<View, Failure> {
-        let target = names::target(&self.target)?;
         let client = Client::connect(common, &self.connection).await?;
         let request = pb::RunRepairRequest {
-            target,
+            target: self.target,
             repair: self.repair,
             why: self.why,
             validate_only: self.dry_run,
@@ -125,9 +124,8 @@ impl RunArgs {
 
 impl CancelArgs {
     async fn ask(self, common: &Common) -> Result<View, Failure> {
-        let key = names::incident(&self.incident)?;
         let client = Client::connect(common, &self.connection).await?;
-        let id = explain::find(&client, key).await?;
+        let id = explain::find(&client, self.incident).await?;
         let request = pb::CancelIncidentRequest { name: format!("incidents/{id}"), why: self.why };
         let answer = client.incidents().cancel_incident(request).await?.into_inner();
         Ok(View { incident: id.to_string(), message: answer.message })

@@ -29,7 +29,7 @@ JSON: {\"targets\": [{name, service, labels, critical, health, probes: [{probe, 
 #[command(after_help = HELP)]
 pub struct TargetsArgs {
     /// Only those of this host, or this one in detail.
-    #[arg(value_name = "HOST[/TARGET]")]
+    #[arg(value_name = "HOST[/TARGET]", value_parser = names::host_or_target)]
     of: Option<String>,
     #[command(flatten)]
     connection: Connection,
@@ -80,7 +80,7 @@ impl TargetsArgs {
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
-            let name = self.of.as_deref().map(names::host_or_target).transpose()?;
+            let name = self.of;
             let client = Client::connect(common, &self.connection).await?;
             let one = name.as_ref().is_some_and(|it| it.contains("/targets/"));
             let targets = match name {
