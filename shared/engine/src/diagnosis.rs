@@ -258,6 +258,10 @@ impl Engine {
         if let Some(left) = self.settling(&upstream.well, onset) {
             return Some(Insight::Settling(left));
         }
+        let proven = upstream.well.iter().filter_map(|key| self.proven_at(*key, onset)).max();
+        if proven.is_some_and(|proven| !silent.iter().any(|probe| probe.began().is_some_and(|at| at >= proven))) {
+            return Some(Insight::Wait(vec![case.key]));
+        }
         for well in &upstream.well {
             let name = self.reference(*well);
             draft.reject(Cause::Upstream, format!("{name} is well, on evidence newer than the symptom"));

@@ -61,6 +61,15 @@ impl Probe {
         self.recent.back()
     }
 
+    /// When the newest look began, by the server's clock: one that waited in vain began that much before its verdict.
+    pub(crate) fn began(&self) -> Option<Timestamp> {
+        let last = self.last()?;
+        match self.finding {
+            Some(Finding::NoAnswer { waited }) => Some(last.at.before(waited)),
+            Some(_) | None => Some(last.at),
+        }
+    }
+
     /// How long one verdict counts by itself.
     pub(crate) fn window(&self, otherwise: Duration) -> Duration {
         if self.report.interval.is_zero() { otherwise } else { self.report.interval * 3 }

@@ -2,7 +2,8 @@
 //!
 //! A probe that asks a target for its service also fails when something behind that target is broken. So before such a
 //! symptom is acted on, everything that the target depends on must be known to be well, on evidence that is newer than
-//! the symptom itself.
+//! the symptom's onset, and the symptom must have been seen again after that: what was seen before may be the last trace
+//! of a fault behind it that is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,6 +96,14 @@ enum Proof {
     Unknown,
 }
 
+/// Whether a probe of this kind tells if a target works for those who need it.
+fn speaks_for_users(kind: ProbeKind) -> bool {
+    match kind {
+        ProbeKind::Process | ProbeKind::Unit | ProbeKind::Http | ProbeKind::Tcp => true,
+        ProbeKind::Host | ProbeKind::Log | ProbeKind::Directory | ProbeKind::File => false,
+    }
+}
+
 impl Engine {
     /// What a target needs: what its host declares and what the policy adds for its service.
     pub(crate) fn declared_needs(&self, key: Key) -> Vec<Needed> {
@@ -155,9 +164,8 @@ impl Engine {
         let target = &host.targets[at(key.target)];
         let mut proof = Proof::Well;
         for probe in &target.probes {
-            match probe.report.kind {
-                ProbeKind::Process | ProbeKind::Unit | ProbeKind::Http | ProbeKind::Tcp => {}
-                ProbeKind::Host | ProbeKind::Log | ProbeKind::Directory | ProbeKind::File => continue,
+            if !speaks_for_users(probe.report.kind) {
+                continue;
             }
             let fresh = probe.fresh(self.now, host.contact(), self.policy.verification.fresh);
             match fresh.map(|seen| (seen.status, seen.at >= since)) {
@@ -167,6 +175,12 @@ impl Engine {
             }
         }
         if !host.online() { Proof::Unknown } else { proof }
+    }
+
+    /// When a target that is well was first seen to be so at or after `since`, by the server's clock.
+    pub(crate) fn proven_at(&self, key: Key, since: Timestamp) -> Option<Timestamp> {
+        let probes = self.target_at(key).probes.iter().filter(|probe| speaks_for_users(probe.report.kind));
+        probes.filter_map(|probe| probe.recent.iter().map(|seen| seen.at).filter(|at| *at >= since).min()).max()
     }
 
     /// The broken targets that `key` depends on directly.

@@ -233,7 +233,7 @@ impl Engine {
     }
 
     /// What an incident's diagnosis stands on: the direct needs of its target.
-    fn upstream_watches(&self, key: Key) -> Vec<Key> {
+    pub(crate) fn upstream_watches(&self, key: Key) -> Vec<Key> {
         let each = |need| match need {
             crate::topology::Need::One(other) => vec![other],
             crate::topology::Need::Any(members) => members,
@@ -389,6 +389,17 @@ impl Engine {
         })
     }
 
+    /// What was held back may have healed meanwhile: nothing is done on what was seen before the hold ended.
+    fn see_again(&mut self, id: IncidentId) {
+        let now = self.now;
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        case.afresh = now;
+        let key = case.key;
+        self.enter_state(id, IncidentState::Diagnosing);
+        self.probe_now(key);
+        self.look_again(id, self.tick(key));
+    }
+
     fn ask_brakes(&mut self, id: IncidentId, cause: Cause, plan: Plan) {
         let Some(case) = self.cases.get(&id) else { return };
         let (key, severity) = (case.key, case.severity());
@@ -406,9 +417,14 @@ impl Engine {
             return;
         }
         if answer.holds.is_empty() {
+            let held = matches!(case.it.state, IncidentState::Held);
             self.unqueue(id);
             self.hold(id, Vec::new());
-            self.dispatch(id, cause, plan);
+            if held {
+                self.see_again(id);
+            } else {
+                self.dispatch(id, cause, plan);
+            }
             return;
         }
         let release = |reach: Reach| {

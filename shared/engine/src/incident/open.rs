@@ -65,8 +65,8 @@ impl Engine {
         }
     }
 
-    /// A first bad answer is looked at again soon: agents say what changed, and would not repeat it for a minute. True
-    /// when there is one.
+    /// A first bad answer is looked at again soon, in case its agent does not say it again by itself; and what the target
+    /// needs is looked at meanwhile, so that its proof is older than the next bad answer. True when there is one.
     pub(crate) fn confirm_later(&mut self, key: Key) -> bool {
         let listens = rules::index_of(rules::UNRESPONSIVE).is_some_and(|rule| self.tuning[rule].enabled);
         let target = self.target_at(key);
@@ -78,6 +78,9 @@ impl Engine {
         let again = probe.report.interval.clamp(super::verify::TICK_LEAST, super::verify::TICK_MOST);
         let due = self.now.after(again);
         self.timers.ensure(Timer::Confirm(key), due, self.now);
+        for other in self.upstream_watches(key) {
+            self.probe(other);
+        }
         true
     }
 
