@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::cause::Cause;
 use prunella_model::host::{ProbeReport, TargetReport};
 use prunella_model::observation::{Finding, Instance, Observation, ProbeKind, Status};
 use prunella_model::step::StepKind;
 use prunella_model::{IncidentId, ProbeName, RepairName, RuleName, Timestamp};
+
+use crate::cause::Cause;
+use crate::incident::verify::{TICK_LEAST, TICK_MOST};
 
 /// How many verdicts of one probe are remembered: enough for every rule that counts.
 const SIGHTINGS: usize = 8;
@@ -46,14 +48,17 @@ pub(crate) struct Probe {
     pub(crate) since: Timestamp,
     /// The same by the server's clock.
     pub(crate) since_at: Timestamp,
-    /// How many equal verdicts there are in a row.
+    /// How many equal verdicts there are in a row, at least half a beat apart: who asks for a look in between learns more
+    /// of the same moment, not that it lasts.
     pub(crate) row: u32,
+    /// When the newest of those was made, by the host's clock.
+    counted: Timestamp,
 }
 
 impl Probe {
     fn new(report: ProbeReport) -> Self {
         let zero = Timestamp::ZERO;
-        Self { report, recent: VecDeque::new(), finding: None, since: zero, since_at: zero, row: 0 }
+        Self { report, recent: VecDeque::new(), finding: None, since: zero, since_at: zero, row: 0, counted: zero }
     }
 
     /// The newest verdict, fresh or not.
@@ -68,6 +73,11 @@ impl Probe {
             Some(Finding::NoAnswer { waited }) => Some(last.at.before(waited)),
             Some(_) | None => Some(last.at),
         }
+    }
+
+    /// How long after one look the next one tells something new: the interval, within what a repair can wait for.
+    pub(crate) fn beat(&self) -> Duration {
+        self.report.interval.clamp(TICK_LEAST, TICK_MOST)
     }
 
     /// How long one verdict counts by itself.
@@ -108,9 +118,11 @@ impl Probe {
         }
         let same = self.recent.back().is_some_and(|last| last.status == seen.status);
         if same {
-            self.row = self.row.saturating_add(1);
+            if seen.at.since(self.counted) >= self.beat() / 2 {
+                (self.row, self.counted) = (self.row.saturating_add(1), seen.at);
+            }
         } else {
-            self.row = 1;
+            (self.row, self.counted) = (1, seen.at);
             self.since = seen.at;
             self.since_at = at;
         }
@@ -289,7 +301,7 @@ impl Target {
     pub(crate) fn clock_was_set(&mut self) {
         for probe in &mut self.probes {
             probe.recent.clear();
-            probe.row = 0;
+            (probe.row, probe.counted) = (0, Timestamp::ZERO);
         }
     }
 

@@ -4,7 +4,7 @@ mod act;
 mod consider;
 mod open;
 mod outcome;
-mod verify;
+pub(crate) mod verify;
 
 use std::time::Duration;
 

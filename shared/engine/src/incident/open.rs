@@ -75,8 +75,7 @@ impl Engine {
             down && probe.report.kind.sees_through()
         });
         let Some(probe) = shaky.filter(|_| listens && target.process.life != Life::Stopped) else { return false };
-        let again = probe.report.interval.clamp(super::verify::TICK_LEAST, super::verify::TICK_MOST);
-        let due = self.now.after(again);
+        let due = self.now.after(probe.beat());
         self.timers.ensure(Timer::Confirm(key), due, self.now);
         for other in self.upstream_watches(key) {
             self.probe(other);
