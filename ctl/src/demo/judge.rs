@@ -201,3 +201,104 @@ fn truth_of_victim(
     }
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn site(dir: &TempDir) -> Site {
+        let any = "127.0.0.1:1".parse().unwrap();
+        Site::prepare(dir.path(), &prunella_server::Addresses { control: any, agents: any }).unwrap()
+    }
+
+    /// What the injector sees when everything goes well.
+    fn good(scenario: Scenario) -> Seen {
+        let truth = scenario.truth();
+        let again = |role| truth.restarts && role == truth.target;
+        Seen {
+            detected: Some(Duration::from_millis(5)),
+            repaired: Some(Duration::from_millis(25)),
+            stayed: true,
+            births: ROLES.map(|role| (role, usize::from(again(role)))).to_vec(),
+            alone: ROLES.map(|role| (role, !again(role))).to_vec(),
+        }
+    }
+
+    fn incident(site: &Site, role: Role, cause: &str, category: &str, cause_target: Role) -> pb::Incident {
+        pb::Incident {
+            name: format!("incidents/7-{}", role.as_str()),
+            fault: Some(pb::Fault { target: name_of(&site.place(role).target), ..Default::default() }),
+            diagnosis: Some(pb::Diagnosis {
+                category: category.to_owned(),
+                cause: cause.to_owned(),
+                cause_target: name_of(&site.place(cause_target).target),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    /// What the server says when everything goes well.
+    fn record(site: &Site, scenario: Scenario) -> Vec<pb::Incident> {
+        let truth = scenario.truth();
+        let mut own = incident(site, truth.target, truth.cause, truth.category, truth.target);
+        own.closing = Some("repaired".to_owned());
+        own.attempts.push(pb::Attempt {
+            repair: truth.repair.to_owned(),
+            verdict: Some("recovered".to_owned()),
+            ..Default::default()
+        });
+        let names = truth.victims.iter().map(|it| name_of(&site.place(*it).target));
+        own.diagnosis.as_mut().unwrap().affected = names.collect();
+        let victims = truth.victims.iter().map(|it| incident(site, *it, "upstream", "STRUCTURAL", truth.target));
+        std::iter::once(own).chain(victims).collect()
+    }
+
+    #[test]
+    fn nothing_is_wrong_when_record_and_truth_agree() {
+        let dir = TempDir::new().unwrap();
+        let site = site(&dir);
+        for scenario in Scenario::ALL {
+            let found = judge(scenario, &site, &good(scenario), &record(&site, scenario));
+            assert_eq!(found.wrong, Vec::<String>::new(), "{scenario:?}");
+            assert_eq!((found.collateral_repairs, found.attempts), (0, Some(1)));
+        }
+    }
+
+    #[test]
+    fn every_single_deviation_is_found() {
+        let dir = TempDir::new().unwrap();
+        let site = site(&dir);
+        type Change = (&'static str, fn(&mut Seen, &mut Vec<pb::Incident>));
+        let changes: [Change; 16] = [
+            ("no incident", |_, records| records.clear()),
+            ("2 incidents", |_, records| records.push(records[0].clone())),
+            ("cause is killer", |_, records| records[0].diagnosis.as_mut().unwrap().cause = "killer".to_owned()),
+            ("category is X", |_, records| records[0].diagnosis.as_mut().unwrap().category = "X".to_owned()),
+            ("repair is reboot", |_, records| records[0].attempts[0].repair = "reboot".to_owned()),
+            ("verdict is worse", |_, records| records[0].attempts[0].verdict = Some("worse".to_owned())),
+            ("closing is cancelled", |_, records| records[0].closing = Some("cancelled".to_owned())),
+            ("does not name web", |_, records| records[0].diagnosis.as_mut().unwrap().affected.truncate(1)),
+            ("no fault was opened for it", |_, records| records.truncate(2)),
+            ("not explained by db", |_, records| records[1].diagnosis = None),
+            ("1 repairs of what", |_, records| records[1].attempts.push(pb::Attempt::default())),
+            ("1 repairs of what", |seen, _| seen.births[0].1 = 1),
+            ("web does not run as before", |seen, _| seen.alone[0].1 = false),
+            ("db was started 2 times", |seen, _| seen.births[2].1 = 2),
+            ("never announced", |seen, _| seen.detected = None),
+            ("failed again", |seen, _| seen.stayed = false),
+        ];
+        for (expected, change) in changes {
+            let (mut seen, mut records) = (good(Scenario::Upstream), record(&site, Scenario::Upstream));
+            change(&mut seen, &mut records);
+            let wrong = judge(Scenario::Upstream, &site, &seen, &records).wrong;
+            assert!(wrong.iter().any(|it| it.contains(expected)), "{expected:?} is not in {wrong:?}");
+        }
+        let mut seen = good(Scenario::Upstream);
+        seen.repaired = None;
+        let wrong = judge(Scenario::Upstream, &site, &seen, &record(&site, Scenario::Upstream)).wrong;
+        assert_eq!(wrong, ["the services did not all come back"]);
+    }
+}

@@ -217,3 +217,26 @@ pub(crate) fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
     let held: Vec<TcpListener> = (0..count).map(bind).collect::<anyhow::Result<_>>()?;
     held.iter().map(|it| Ok(it.local_addr()?.port())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use prunella_agent::config::AgentConfig;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_an_agent_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        // A quote in a path must not end a string.
+        let odd = dir.path().join("a \"quoted\" place");
+        let any = "127.0.0.1:1".parse().unwrap();
+        let site = Site::prepare(&odd, &Addresses { control: any, agents: any }).unwrap();
+        for place in site.places() {
+            let config = AgentConfig::load(&place.config).unwrap();
+            let target = config.target(&place.target.target).unwrap();
+            assert_eq!((&config.host, target.directories.len()), (&place.target.host, 1));
+            assert_eq!(target.files.len(), usize::from(place.role == Role::Api));
+            assert_eq!(target.depends_on.len(), usize::from(place.role != Role::Db));
+        }
+    }
+}

@@ -130,6 +130,9 @@ impl FleetService for Fleet {
             return Err(error::invalid("expire_time", "must lie in the future"));
         }
         let why = super::text("why", request.why)?;
+        if why.is_empty() {
+            return Err(error::invalid("why", "must say in a line why, for whoever finds it paused"));
+        }
         let (_, message) = answer(ask(&self.inbox, by, Ask::Pause { scope, why, until }).await?)?;
         Ok(Response::new(pb::PauseResponse { message }))
     }

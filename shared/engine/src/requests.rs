@@ -66,7 +66,7 @@ impl Engine {
     fn resume(&mut self, by: &OperatorName, scope: &Scope) -> Reply {
         let subject = subject(scope);
         if self.pauses.remove(scope).is_none() {
-            return Reply::NotFound { what: format!("no pause of {subject}") };
+            return Reply::NotFound { what: format!("pause of {subject}") };
         }
         self.lift(scope, &format!("operator/{by}"), &format!("{subject} resumed by {by}"));
         Reply::Done { incident: None, message: format!("{subject} is resumed") }
@@ -149,7 +149,7 @@ impl Engine {
 
     fn cancel(&mut self, by: &OperatorName, id: IncidentId, why: &str) -> Reply {
         let Some(case) = self.cases.get(&id) else {
-            return Reply::NotFound { what: format!("no open incident {id}") };
+            return Reply::NotFound { what: format!("open incident {id}") };
         };
         let key = case.key;
         let faults = std::iter::once(&case.it.fault).chain(&case.it.also);

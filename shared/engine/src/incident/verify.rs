@@ -268,8 +268,8 @@ impl Engine {
             case.since.get_or_insert(self.hosts[at(key.host)].clock.to_host(now));
             let whole = match (dependents.len(), ill) {
                 (0, _) => "all its probes are well".to_owned(),
-                (all, 0) => format!("all its probes are well, and so are its {all} dependents"),
-                (all, ill) => format!("all its probes are well; {ill} of {all} dependents are not yet"),
+                (all, 0) => format!("all its probes are well, and so is what depends on it ({all})"),
+                (all, ill) => format!("all its probes are well; of what depends on it, {ill} of {all} not yet"),
             };
             case.pass(Stage::HealthCheck, now, health, &whole);
             case.enter(Stage::Stabilize, now, health, "watched for a relapse");
