@@ -1,6 +1,7 @@
 //! The `prunella-agent` program.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use prunella_agent::RunArgs;
@@ -21,7 +22,7 @@ struct Args {
     #[arg(long, value_name = "FILE", default_value = "/etc/prunella/agent.toml")]
     config: PathBuf,
     /// A one-use token that makes this host a member of the fleet; needed at the first start only.
-    #[arg(long, value_name = "TOKEN", env = "PRUNELLA_JOIN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "PRUNELLA_JOIN_TOKEN", hide_env_values = true)]
     join: Option<String>,
     /// Logs as JSON, one object a line.
     #[arg(long)]
@@ -31,8 +32,14 @@ struct Args {
     with_parent: Option<u32>,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let args = Args::parse();
     prunella_agent::start_logging(args.log_json);
-    prunella_agent::run(RunArgs { config: args.config, join_token: args.join, with_parent: args.with_parent })
+    match prunella_agent::run(RunArgs { config: args.config, join_token: args.join, with_parent: args.with_parent }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("prunella-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
