@@ -28,6 +28,8 @@ pub struct Plan {
     pub services: usize,
     /// How often each probe looks, as text: `250ms`.
     pub interval: &'static str,
+    /// Whether services are also looked at by HTTP, beside their process.
+    pub http: bool,
     /// The program that runs as server, agent and service.
     pub program: PathBuf,
     /// The slim agent, where that shall be used instead.
@@ -38,7 +40,7 @@ impl Plan {
     /// One service that is looked at four times a second, everything run by `program`.
     #[must_use]
     pub const fn new(program: PathBuf) -> Self {
-        Self { services: 1, interval: "250ms", program, agent: None }
+        Self { services: 1, interval: "250ms", http: true, program, agent: None }
     }
 }
 
@@ -54,6 +56,7 @@ pub struct Lab {
     /// Its services.
     pub services: Vec<Service>,
     config: PathBuf,
+    http: bool,
 }
 
 /// One service.
@@ -120,7 +123,7 @@ impl Lab {
         fleet.use_agent_program(plan.agent.as_deref());
         fleet.add_agent(&host, &config, &state_dir).await?;
         let records = Records::new(fleet.control());
-        let mut lab = Self { fleet, records, host, services, config };
+        let mut lab = Self { fleet, records, host, services, config, http: plan.http };
         lab.wait_until_healthy().await?;
         Ok(lab)
     }
@@ -143,14 +146,15 @@ impl Lab {
     /// When that takes too long, with the end of the server's log.
     pub async fn wait_until_healthy(&mut self) -> anyhow::Result<()> {
         let deadline = monotonic() + HEALTHY_TIME;
+        let probes = if self.http { 2 } else { 1 };
         loop {
             // A server that is being started again does not answer yet.
             let known = self.records.targets().await.unwrap_or_default();
             let up = |it: &Service| {
                 let name = name_of(&it.target);
-                known
-                    .iter()
-                    .any(|it| it.name == name && it.probes.len() > 1 && it.probes.iter().all(|it| it.status == "up"))
+                known.iter().any(|it| {
+                    it.name == name && it.probes.len() >= probes && it.probes.iter().all(|it| it.status == "up")
+                })
             };
             if self.services.iter().all(up) {
                 return Ok(());
@@ -163,7 +167,7 @@ impl Lab {
     }
 }
 
-/// One service without dependencies, watched by process and by HTTP.
+/// One service without dependencies.
 fn agent_toml(it: &Service, plan: &Plan) -> anyhow::Result<String> {
     let mut text = String::new();
     write!(
@@ -171,15 +175,20 @@ fn agent_toml(it: &Service, plan: &Plan) -> anyhow::Result<String> {
         "\n[[target]]\nname = \"{name}\"\nmanager = \"command\"\nstop_with_agent = true\n\
          start = [{program}, \"chain\", \"db\", \"--port\", \"{port}\", \"--births\", {births}, \"--data\", {data}]\n\
          [target.permit]\nstart_service = {{ per_hour = 1000000 }}\nrestart_service = {{ per_hour = 1000000 }}\n\
-         [[target.probe]]\nkind = \"process\"\ninterval = \"{interval}\"\n\
-         [[target.probe]]\nkind = \"http\"\nurl = \"http://{address}/healthz\"\ninterval = \"{interval}\"\n",
+         [[target.probe]]\nkind = \"process\"\ninterval = \"{interval}\"\n",
         name = it.target.target,
         port = it.address.port(),
-        address = it.address,
         interval = plan.interval,
         program = quote(&plan.program),
         births = quote(&it.births),
         data = quote(&it.data),
     )?;
+    if plan.http {
+        let (address, interval) = (it.address, plan.interval);
+        write!(
+            text,
+            "[[target.probe]]\nkind = \"http\"\nurl = \"http://{address}/healthz\"\ninterval = \"{interval}\"\n"
+        )?;
+    }
     Ok(text)
 }
