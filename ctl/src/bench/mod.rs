@@ -1,6 +1,8 @@
-//! `prunella bench`: measures this program on this machine, along its real path: separate processes, TLS, a disk.
+//! `prunella bench`: measures this program on this machine, along its real path (separate processes, TLS, a disk), and
+//! judges its verdicts on public labelled data.
 
 mod agent;
+mod cause;
 mod figures;
 mod mttr;
 
@@ -15,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   prunella bench mttr --runs 100          how soon a killed service runs again
   prunella bench agent --seconds 60       what an agent costs at rest
+  prunella bench cause ./petshop          how often the true cause of a failure is named
   prunella bench mttr --json              for programs
 
 Build with --release first: a debug build measures the compiler.";
@@ -33,6 +36,8 @@ enum What {
     Mttr(mttr::MttrArgs),
     /// What an agent with ten targets costs at rest: memory and processor.
     Agent(agent::AgentArgs),
+    /// How often the true root cause is named first, or among the first three, on labelled failures.
+    Cause(cause::CauseArgs),
 }
 
 impl BenchArgs {
@@ -44,6 +49,7 @@ impl BenchArgs {
         match self.what {
             What::Mttr(it) => it.run(common),
             What::Agent(it) => it.run(common),
+            What::Cause(it) => it.run(common),
         }
     }
 }

@@ -23,6 +23,7 @@ mod repairs;
 mod requests;
 mod restore;
 mod rules;
+pub mod suspects;
 mod target;
 mod text;
 mod timers;
