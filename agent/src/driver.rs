@@ -157,7 +157,7 @@ impl Driver {
 
     fn observe_only(&self) -> Option<String> {
         if self.config.limits.observe_only {
-            return Some("agent.toml says so".to_owned());
+            return Some(prunella_model::host::BY_CHOICE.to_owned());
         }
         let objections = [self.executor.objection(), self.objections.clock.clone(), self.objections.authority.clone()];
         objections.into_iter().flatten().next()

@@ -24,13 +24,27 @@ pub(crate) enum Cause {
     OutOfReach,
     /// The host has too much to do.
     Overload,
+    /// An agent is heard, but its probes do not look.
+    AgentStalled,
+    /// A probe cannot look.
+    ProbeBroken,
+    /// An agent's stream breaks again and again.
+    AgentUnstable,
+    /// A host's clock differs from the server's.
+    ClockSkew,
+    /// An agent does not act, for a reason of its own.
+    AgentObserves,
+    /// An agent does not trust what it is sent, or no longer permits it.
+    NoAuthority,
+    /// An agent was left out of an upgrade.
+    AgentOutdated,
     /// Not known.
     Unknown,
 }
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Killed,
         Self::Hung,
         Self::ConfigCorrupted,
@@ -39,6 +53,13 @@ impl Cause {
         Self::Upstream,
         Self::OutOfReach,
         Self::Overload,
+        Self::AgentStalled,
+        Self::ProbeBroken,
+        Self::AgentUnstable,
+        Self::ClockSkew,
+        Self::AgentObserves,
+        Self::NoAuthority,
+        Self::AgentOutdated,
         Self::Unknown,
     ];
 
@@ -53,6 +74,13 @@ impl Cause {
             Self::Upstream => "upstream",
             Self::OutOfReach => "out_of_reach",
             Self::Overload => "overload",
+            Self::AgentStalled => "agent_stalled",
+            Self::ProbeBroken => "probe_broken",
+            Self::AgentUnstable => "agent_unstable",
+            Self::ClockSkew => "clock_skew",
+            Self::AgentObserves => "agent_observes",
+            Self::NoAuthority => "no_authority",
+            Self::AgentOutdated => "agent_outdated",
             Self::Unknown => "unknown",
         }
     }
@@ -74,7 +102,14 @@ impl Cause {
             Self::ConfigCorrupted => Category::GovernanceDrift,
             Self::DirectoryFull | Self::MemoryLeak | Self::Overload => Category::StabilityThreat,
             Self::Upstream => Category::Structural,
-            Self::OutOfReach => Category::AgentFault,
+            Self::OutOfReach
+            | Self::AgentStalled
+            | Self::ProbeBroken
+            | Self::AgentUnstable
+            | Self::ClockSkew
+            | Self::AgentObserves
+            | Self::NoAuthority
+            | Self::AgentOutdated => Category::AgentFault,
         }
     }
 
@@ -85,9 +120,16 @@ impl Cause {
         match self {
             Self::Hung | Self::Unknown => Duration::from_secs(600),
             Self::Upstream | Self::OutOfReach | Self::Overload => Duration::from_secs(300),
-            Self::Killed | Self::ConfigCorrupted | Self::DirectoryFull | Self::MemoryLeak => {
-                Duration::from_secs(86_400)
-            }
+            Self::AgentStalled | Self::AgentUnstable => Duration::from_secs(600),
+            Self::Killed
+            | Self::ConfigCorrupted
+            | Self::DirectoryFull
+            | Self::MemoryLeak
+            | Self::ProbeBroken
+            | Self::ClockSkew
+            | Self::AgentObserves
+            | Self::NoAuthority
+            | Self::AgentOutdated => Duration::from_secs(86_400),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Hosts stamp what they see by their own clocks, which may be wrong. What arrives is mapped to the server's time by
 //! the smallest delay seen lately, so that a mapped time can only be too old, never too fresh.
 
+use std::time::Duration;
+
 use prunella_model::Timestamp;
 
 /// A rise of the offset above this is not network delay but a clock that was set back.
@@ -69,6 +71,11 @@ impl HostClock {
         *self = Self::default();
     }
 
+    /// How far the two clocks are apart, network delay included; null before the first frame.
+    pub(crate) fn apart(&self) -> Option<Duration> {
+        self.offset.map(|offset| Duration::from_micros(offset.unsigned_abs()))
+    }
+
     /// The server's time of `host`, never after `now`. Before the first frame the clocks are taken to agree.
     pub(crate) fn to_server(&self, host: Timestamp, now: Timestamp) -> Timestamp {
         shift(host, self.offset.unwrap_or(0)).min(now)
@@ -92,6 +99,16 @@ mod tests {
         clock.learn(Timestamp::from_secs(1_001), Timestamp::from_millis(5_001_900));
         let mapped = clock.to_server(Timestamp::from_secs(1_001), Timestamp::from_millis(5_001_900));
         assert!(mapped < Timestamp::from_millis(5_001_100), "{mapped:?}");
+    }
+
+    #[test]
+    fn clocks_are_apart_by_their_offset_in_either_direction() {
+        for (host, server) in [(1_000, 1_300), (1_300, 1_000)] {
+            let mut clock = HostClock::default();
+            assert_eq!(clock.apart(), None);
+            clock.learn(Timestamp::from_secs(host), Timestamp::from_secs(server));
+            assert_eq!(clock.apart(), Some(Duration::from_secs(300)));
+        }
     }
 
     #[test]

@@ -73,7 +73,9 @@ impl Engine {
     pub(crate) fn presence(&self, case: &Case, since: Timestamp) -> Presence {
         let mut present = Vec::new();
         let (mut unknown, mut good) = (false, u32::MAX);
-        for fault in std::iter::once(&case.it.fault).chain(&case.it.also) {
+        // A broken probe or a slow agent must not make a repair of something else look as if it had not helped.
+        let only_agent = case.only_agent();
+        for fault in case.faults().filter(|fault| only_agent || !rules::about_agent(&fault.rule)) {
             let judgement = match rules::index(&fault.rule) {
                 Some(rule) => self.judge(rule, case.key, since),
                 None => self.judge_reported(case, &fault.summary, since),
@@ -123,7 +125,9 @@ impl Engine {
             evidence: self.evidence_of(case, present),
             rejected: Vec::new(),
         };
-        if has(rules::PROCESS_DOWN) || has(rules::CRASH_LOOP) {
+        if case.only_agent() {
+            (draft.cause, draft.confidence) = self.agent_cause(case, has);
+        } else if has(rules::PROCESS_DOWN) || has(rules::CRASH_LOOP) {
             self.why_ended(case, target, has(rules::CRASH_LOOP), has(rules::DIRECTORY_FULL), &mut draft);
         } else if has(rules::UNRESPONSIVE) {
             if let Some(insight) = self.why_silent(case, target, present, &mut draft) {

@@ -1,6 +1,7 @@
 //! What goes into the engine and what comes out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prunella_model::command::Intent;
 use prunella_model::event::FleetEvent;
@@ -193,6 +194,20 @@ pub enum Decision {
         host: HostId,
         /// The target; null means all of them.
         target: Option<TargetName>,
+    },
+    /// Ask an agent to say everything again.
+    ReportFully {
+        /// The host.
+        host: HostId,
+    },
+    /// Ask an agent to end its stream and begin a new one.
+    Reconnect {
+        /// The host.
+        host: HostId,
+        /// How long it shall wait at least.
+        after: Duration,
+        /// Why.
+        reason: String,
     },
     /// Tell those who follow along.
     Announce(FleetEvent),

@@ -8,6 +8,7 @@ use prunella_model::observation::SeriesName;
 use prunella_model::{HostId, IncidentId, MetricName, TargetName, Timestamp};
 
 use crate::clock::HostClock;
+use crate::agent_watch::AgentWatch;
 use crate::detect::Watch;
 use crate::key::{at, next};
 use crate::target::Target;
@@ -90,6 +91,8 @@ pub(crate) struct Host {
     pub(crate) repairs: VecDeque<(Timestamp, TargetName)>,
     /// Its rollbacks of the last day, newest last.
     pub(crate) rollbacks: VecDeque<Timestamp>,
+    /// How its agent does its own work.
+    pub(crate) agent: AgentWatch,
 }
 
 impl Host {
@@ -113,6 +116,7 @@ impl Host {
             troubles: 0,
             repairs: VecDeque::new(),
             rollbacks: VecDeque::new(),
+            agent: AgentWatch::default(),
         };
         host.ensure(&TargetName::host());
         host

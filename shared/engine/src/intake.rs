@@ -34,12 +34,17 @@ impl Engine {
             self.audit_as(format!("agent/{host}"), "stale_enrolment", format!("hosts/{host}"), None, detail);
             return;
         }
+        let taken_over = it.stream;
         it.enrolment = enrolment;
         it.clock.reset();
         it.last_frame = None;
         it.link = Link::Online;
         it.stream = true;
         let first = !std::mem::replace(&mut it.reported, true);
+        if taken_over {
+            self.agent_broke(index);
+        }
+        self.agent_came(index);
         self.heard(index);
         if first {
             if let Some(cold) = &mut self.cold {
@@ -84,6 +89,7 @@ impl Engine {
             self.timers.clear(&Timer::Silence(index));
         } else {
             self.timers.ensure(Timer::Silence(index), self.now.after(self.policy.heartbeat), self.now);
+            self.agent_broke(index);
         }
         self.wake_host(index);
     }
@@ -129,6 +135,7 @@ impl Engine {
         let due = heard.after(patience);
         if due > self.now {
             self.timers.set(Timer::Silence(index), due, self.now);
+            self.watch_agent(index);
             return;
         }
         it.link = Link::Silent;
@@ -186,6 +193,7 @@ impl Engine {
         let gone = self.hosts[at(index)].declare(&targets);
         report.targets = targets;
         self.hosts[at(index)].report = Some(report);
+        self.agent_declared(index);
         self.link(index);
         for target in gone {
             let key = Key { host: index, target };
@@ -370,6 +378,7 @@ impl Engine {
         }
         self.hosts[at(index)].link = Link::Left;
         self.names.remove(host);
+        self.agent_forgotten();
         self.out.hosts.remove(&index);
         self.out.changes.push(Change::DropHost(host.clone()));
         if let Some(cold) = &mut self.cold {

@@ -3,6 +3,7 @@
 //! No I/O, no clock, no randomness, no locks, no async. The same code runs in the server, in the simulator and in
 //! replay, and the same events always lead to the same decisions.
 
+mod agent_watch;
 mod brakes;
 pub mod catalogue;
 mod cause;
@@ -98,6 +99,8 @@ pub struct Engine {
     /// Hosts with a fault of their own.
     troubled: u32,
     cold: Option<Cold>,
+    /// The newest version among the agents, as numbers and as text.
+    newest_agent: Option<((u64, u64, u64), String)>,
     repaired: u64,
     repair_time: Duration,
     incidents_made: u64,

@@ -63,6 +63,7 @@ impl Engine {
             decided: VecDeque::new(),
             troubled: 0,
             cold: None,
+            newest_agent: None,
             repaired: 0,
             repair_time: Duration::ZERO,
             incidents_made: 0,

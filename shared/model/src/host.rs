@@ -13,6 +13,9 @@ use crate::outcome::OutcomeReport;
 use crate::step::StepKind;
 use crate::{Generation, HostId, PartName, ProbeName, ServiceName, TargetName, TargetRef};
 
+/// What [`HostReport::observe_only`] says when the host's administrator wants it so.
+pub const BY_CHOICE: &str = "agent.toml says so";
+
 /// What a target needs in order to work.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

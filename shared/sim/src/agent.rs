@@ -21,6 +21,7 @@ const SPOOL_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) enum Up {
     Hello(Box<HostReport>),
+    Report(Box<HostReport>),
     Frame(Frame),
     Accepted(CommandId),
     Outcome(OutcomeReport),
@@ -33,6 +34,8 @@ pub(crate) enum Down {
     Cancel(CommandId),
     Probe(Option<TargetName>),
     Acknowledge(CommandId),
+    Report,
+    Reconnect,
 }
 
 /// What the ledger holds of a command.

@@ -137,7 +137,8 @@ impl World {
                 self.send_unsent(host);
             }
             // Nothing counts before a stream has begun.
-            Up::Frame(_) | Up::Accepted(_) | Up::Outcome(_) if !known => {}
+            Up::Report(_) | Up::Frame(_) | Up::Accepted(_) | Up::Outcome(_) if !known => {}
+            Up::Report(report) => self.step(Event::Reported { host: id, report }),
             Up::Frame(frame) => self.step(Event::Frame { host: id, frame }),
             Up::Accepted(command) => self.step(Event::Accepted { host: id, command }),
             Up::Outcome(report) => self.step(Event::Outcome { host: id, report }),
@@ -171,6 +172,12 @@ impl World {
                 }
                 self.say(host, Up::Frame(frame));
             }
+            Down::Report => {
+                let served = self.served(host);
+                let report = self.hosts[host].report(self.now, &served);
+                self.say(host, Up::Report(Box::new(report)));
+            }
+            Down::Reconnect => self.break_stream(host),
             Down::Acknowledge(command) => {
                 if let Some(entry) = self.hosts[host].ledger.get_mut(&command) {
                     entry.acknowledged = true;

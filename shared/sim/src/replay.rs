@@ -136,6 +136,8 @@ impl Run {
             | Decision::Audit(_)
             | Decision::Cancel { .. }
             | Decision::Probe { .. }
+            | Decision::ReportFully { .. }
+            | Decision::Reconnect { .. }
             | Decision::Reply { .. }
             | Decision::Acknowledge { .. } => {}
         }

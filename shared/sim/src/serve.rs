@@ -63,6 +63,8 @@ impl World {
                 | Decision::Dispatch { .. }
                 | Decision::Cancel { .. }
                 | Decision::Probe { .. }
+                | Decision::ReportFully { .. }
+                | Decision::Reconnect { .. }
                 | Decision::Announce(_)
                 | Decision::Reply { .. }
                 | Decision::Acknowledge { .. } => {
@@ -184,6 +186,8 @@ impl World {
             Decision::Dispatch { intent, generation } => self.dispatch(*intent, generation),
             Decision::Cancel { host, command } => self.tell_agent(&host, Down::Cancel(command)),
             Decision::Probe { host, target } => self.tell_agent(&host, Down::Probe(target)),
+            Decision::ReportFully { host } => self.tell_agent(&host, Down::Report),
+            Decision::Reconnect { host, .. } => self.tell_agent(&host, Down::Reconnect),
             Decision::Acknowledge { host, command } => self.tell_agent(&host, Down::Acknowledge(command)),
             Decision::Reply { token, .. } => self.replied(token),
             Decision::Store(_) | Decision::Audit(_) | Decision::Announce(_) => {}

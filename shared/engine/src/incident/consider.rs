@@ -81,6 +81,10 @@ impl Engine {
             self.conclude(id, Verdict::Recovered, "the symptom is gone, on evidence that came late");
             return;
         }
+        if case.only_agent() {
+            self.close(id, Self::agent_closing(case));
+            return;
+        }
         let closing = match &case.it.state {
             IncidentState::Upstream { incident } => Closing::UpstreamRecovered { incident: *incident },
             IncidentState::Diagnosing
@@ -181,6 +185,11 @@ impl Engine {
                     let why =
                         "a person reported it, and its own probes are well: ask for a repair if one is to be made";
                     self.escalate(id, why.to_owned());
+                    return;
+                }
+                if !forced && self.cases.get(&id).is_some_and(super::Case::only_agent) {
+                    let what: Vec<&str> = present.iter().map(|(_, symptom)| symptom.summary.as_str()).collect();
+                    self.tend_agent(id, cause, &what.join("; "));
                     return;
                 }
                 self.seek_repair(id, cause, &diagnosis);

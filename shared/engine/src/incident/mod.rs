@@ -1,6 +1,7 @@
 //! The life of an incident: one small state machine, each state looked at when something that it waits for happened.
 
 mod act;
+mod agent;
 mod consider;
 mod open;
 mod outcome;
@@ -8,7 +9,7 @@ pub(crate) mod verify;
 
 use std::time::Duration;
 
-use prunella_model::incident::{Incident, IncidentState, Severity, Stage, StageRecord};
+use prunella_model::incident::{Fault, Incident, IncidentState, Severity, Stage, StageRecord};
 use prunella_model::step::Step;
 use prunella_model::{OperatorName, RepairName, Timestamp};
 
@@ -64,6 +65,8 @@ pub(crate) struct Case {
     pub(crate) waiting: Option<Timestamp>,
     /// When what it blames was last seen to be well again.
     pub(crate) upstream_well: Option<Timestamp>,
+    /// What its agent was told to do about its own fault, and when it was told last.
+    pub(crate) told: Option<(u32, Timestamp)>,
     /// Whether it counts for the fleet's breaker.
     pub(crate) troubles: bool,
     /// Whether it waits in the fleet's queue.
@@ -87,9 +90,20 @@ impl Case {
             watches: Vec::new(),
             waiting: None,
             upstream_well: None,
+            told: None,
             troubles: false,
             queued: false,
         }
+    }
+
+    /// Its faults, the first one first.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &Fault> {
+        std::iter::once(&self.it.fault).chain(&self.it.also)
+    }
+
+    /// Whether nothing but its host's agent is the trouble.
+    pub(crate) fn only_agent(&self) -> bool {
+        self.faults().all(|fault| crate::rules::about_agent(&fault.rule))
     }
 
     /// The worst severity among its faults.

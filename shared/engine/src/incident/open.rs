@@ -193,8 +193,14 @@ impl Engine {
             }
             let fault = self.fault(key, rule, symptom);
             let summary = fault.summary.clone();
+            let first = self.cases.get(&id).is_some_and(Case::only_agent) && !rules::RULES[rule].about_agent();
             if let Some(case) = self.cases.get_mut(&id) {
-                case.it.also.push(fault);
+                // What the agent watches matters more than how well it does so, whichever was found first.
+                let other = if first { std::mem::replace(&mut case.it.fault, fault) } else { fault };
+                case.it.also.push(other);
+            }
+            if first {
+                self.enter_state(id, IncidentState::Diagnosing);
             }
             self.audit("fault_joined", key, Some(id), summary.clone());
             self.announce(EventKind::FaultDetected, Some(key), Some(id), format!("also: {summary}"));

@@ -78,6 +78,13 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         | Cause::Upstream
         | Cause::OutOfReach
         | Cause::Overload
+        | Cause::AgentStalled
+        | Cause::ProbeBroken
+        | Cause::AgentUnstable
+        | Cause::ClockSkew
+        | Cause::AgentObserves
+        | Cause::NoAuthority
+        | Cause::AgentOutdated
         | Cause::Unknown => GRACE,
     };
     if none && target.process.life == Life::Unknown {

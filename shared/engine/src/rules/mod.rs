@@ -1,10 +1,16 @@
 //! What counts as a fault: one file for each rule, and the table of them.
 
+mod agent_flapping;
+mod agent_observes;
+mod agent_outdated;
+mod agent_refuses;
+mod agent_stalled;
 mod crash_loop;
 mod directory_full;
 pub(crate) use directory_full::percent;
 mod host_silent;
 mod memory_leak;
+mod probe_broken;
 mod process_down;
 mod resources;
 mod unresponsive;
@@ -95,6 +101,10 @@ pub(crate) trait Rule: Sync {
     fn shipped(&self, profile: Profile) -> Tuning;
     /// Judges a target.
     fn judge(&self, it: &Subject<'_>) -> Judgement;
+    /// Whether it judges the agent of a host rather than what the agent watches.
+    fn about_agent(&self) -> bool {
+        false
+    }
     /// The detector that it wants on a series, if it measures that one.
     fn watches(&self, _series: &SeriesName) -> Option<Detector> {
         None
@@ -102,7 +112,7 @@ pub(crate) trait Rule: Sync {
 }
 
 /// All rules. A fault is named by its rule; the order is that in which they are asked.
-pub(crate) static RULES: [&dyn Rule; 9] = [
+pub(crate) static RULES: [&dyn Rule; 15] = [
     &process_down::ProcessDown,
     &crash_loop::CrashLoop,
     &unresponsive::Unresponsive,
@@ -112,6 +122,12 @@ pub(crate) static RULES: [&dyn Rule; 9] = [
     &resources::CPU,
     &resources::MEMORY,
     &resources::DISK,
+    &agent_stalled::AgentStalled,
+    &probe_broken::ProbeBroken,
+    &agent_flapping::AgentFlapping,
+    &agent_observes::AgentObserves,
+    &agent_refuses::AgentRefuses,
+    &agent_outdated::AgentOutdated,
 ];
 
 /// The names of the rules that other parts of the engine speak of.
@@ -121,6 +137,12 @@ pub(crate) const UNRESPONSIVE: &str = "unresponsive";
 pub(crate) const DIRECTORY_FULL: &str = "directory_full";
 pub(crate) const MEMORY_LEAK: &str = "memory_leak";
 pub(crate) const HOST_SILENT: &str = "host_silent";
+pub(crate) const AGENT_STALLED: &str = "agent_stalled";
+pub(crate) const PROBE_BROKEN: &str = "probe_broken";
+pub(crate) const AGENT_FLAPPING: &str = "agent_flapping";
+pub(crate) const AGENT_OBSERVES: &str = "agent_observes";
+pub(crate) const AGENT_REFUSES: &str = "agent_refuses";
+pub(crate) const AGENT_OUTDATED: &str = "agent_outdated";
 
 /// How many rules, from the first, tell whether a target does its service.
 pub(crate) const ABOUT_SERVICE: usize = 3;
@@ -133,6 +155,11 @@ pub(crate) fn index_of(name: &str) -> Option<usize> {
 /// The index of a rule.
 pub(crate) fn index(name: &RuleName) -> Option<usize> {
     index_of(name.as_str())
+}
+
+/// Whether the rule of that name judges the agent of a host rather than what the agent watches.
+pub(crate) fn about_agent(name: &RuleName) -> bool {
+    index(name).is_some_and(|rule| RULES[rule].about_agent())
 }
 
 /// The figures of every rule under a policy.

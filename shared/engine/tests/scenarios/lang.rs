@@ -4,6 +4,7 @@
 //! policy rapid                                   standard or rapid, then key=value
 //! host web-1                                     a host with no targets
 //! target web-1/web probes=process,http needs=db service=web critical permits=restart_service files=conf dirs=data
+//! connect web-1 version=1.2.3 paused=WHY observe_only=WHY (each may be left out)
 //! connect web-1 · cut web-1 · bye web-1 · mute web-1 · unmute web-1 · deaf web-1 (answers no probe) · undeaf web-1
 //! web-1/web process exited run-1 signal=9 ran=10s
 //! web-1/web http down · up · 500 · unknown
@@ -214,6 +215,7 @@ pub(crate) fn outcome(words: &Words<'_>) -> Outcome {
                 target: TargetName::new("web").expect("a name"),
             },
             "ALREADY_KNOWN" => Refusal::AlreadyKnown,
+            "NO_DELEGATION" => Refusal::NoDelegation { why: "it has expired".to_owned() },
             "EXPIRED" => Refusal::Expired { why: "by 1 s".to_owned() },
             "PAUSED" => Refusal::Paused { why: "maintenance".to_owned() },
             other => panic!("no refusal {other:?}"),

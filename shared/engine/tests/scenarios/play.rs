@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prunella_engine::{Decision, Engine, Event, Reply, Request};
 use prunella_model::command::{Intent, Precondition};
-use prunella_model::host::TargetReport;
+use prunella_model::host::{BY_CHOICE, TargetReport};
 use prunella_model::incident::{IncidentState, Severity};
 use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Status};
 use prunella_model::outcome::OutcomeReport;
@@ -181,7 +181,11 @@ impl World {
         let mut report = lang::report(agent.targets.values().cloned().collect(), agent.series.clone());
         report.observations = observations(agent, None, now);
         report.paused = words.get("paused").map(str::to_owned);
-        report.observe_only = words.get("observe_only").map(str::to_owned);
+        let observe_only = words.get("observe_only").map(|why| if why == "choice" { BY_CHOICE } else { why });
+        report.observe_only = observe_only.map(str::to_owned);
+        if let Some(version) = words.get("version") {
+            version.clone_into(&mut report.agent_version);
+        }
         self.step(Event::Connected { host: id.clone(), enrolment: 1, report: Box::new(report) });
     }
 
@@ -358,6 +362,8 @@ impl World {
             Decision::Probe { host, target } => {
                 self.answers.insert((self.now.after(ANSWER), host, target));
             }
+            Decision::ReportFully { host } => self.say(&format!("ask {host} to report fully")),
+            Decision::Reconnect { host, reason, .. } => self.say(&format!("tell {host} to reconnect: {reason}")),
             Decision::Announce(it) => {
                 let subject = match (&it.host, &it.target) {
                     (Some(host), Some(target)) => format!(" {host}/{target}"),
