@@ -85,9 +85,7 @@ impl Effects {
             Decision::Cancel { host, command } => self.tell(&host, ServerMessage::Cancel { command }),
             Decision::Probe { host, target } => self.tell(&host, ServerMessage::ProbeNow { target }),
             Decision::ReportFully { host } => self.tell(&host, ServerMessage::ReportFully),
-            Decision::Reconnect { host, after, reason } => {
-                self.tell(&host, ServerMessage::Reconnect { after, reason })
-            }
+            Decision::Reconnect { host, after, reason } => self.tell(&host, ServerMessage::Reconnect { after, reason }),
             Decision::Announce(event) => {
                 tracing::info!(
                     target: "prunella::engine",

@@ -7,8 +7,8 @@ use prunella_model::host::{HostReport, TargetReport};
 use prunella_model::observation::SeriesName;
 use prunella_model::{HostId, IncidentId, MetricName, TargetName, Timestamp};
 
-use crate::clock::HostClock;
 use crate::agent_watch::AgentWatch;
+use crate::clock::HostClock;
 use crate::detect::Watch;
 use crate::key::{at, next};
 use crate::target::Target;

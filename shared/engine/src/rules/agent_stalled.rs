@@ -46,7 +46,8 @@ impl Rule for AgentStalled {
         if it.now.since(asked) < it.tuning.hold {
             return Judgement::Unknown;
         }
-        let names: Vec<String> = it.host.overdue(it.now).map(|(target, it)| format!("{target}/{}", it.report.name)).collect();
+        let names: Vec<String> =
+            it.host.overdue(it.now).map(|(target, it)| format!("{target}/{}", it.report.name)).collect();
         if names.is_empty() {
             return Judgement::Absent(u32::MAX);
         }
