@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod pause;
 mod probes;
 mod run;
+mod safe_dir;
 pub mod senses;
 pub mod services;
 pub mod snapshot;

@@ -3,17 +3,21 @@
 //! `objects/HEX` holds contents, `index.json` says which content is what. A content is KNOWN-GOOD when its target was
 //! verified healthy with it, and BEFORE-REPAIR when a repair replaced it.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prunella_model::observation::Sha256;
 use prunella_model::{PartName, TargetName};
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+
+use crate::safe_dir;
 
 /// How many snapshots are kept. The known-good ones that are current are kept in any case.
 const SNAPSHOTS_MAX: usize = 50;
@@ -241,9 +245,11 @@ pub(crate) fn digest_of(path: &Path) -> Result<Option<Sha256>, SnapshotError> {
 }
 
 fn read(path: &Path) -> Result<Content, SnapshotError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let open = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let file = open.map_err(|error| match rustix::io::Errno::from_io_error(&error) {
+    let opened = place(path).and_then(|(dir, name)| {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from(openat(dir, name, flags, Mode::empty())?))
+    });
+    let file = opened.map_err(|error| match rustix::io::Errno::from_io_error(&error) {
         Some(rustix::io::Errno::LOOP) => {
             SnapshotError::Unfit { path: path.to_owned(), why: "is a link; name the file that it leads to" }
         }
@@ -274,26 +280,33 @@ fn unhex(text: &str) -> Option<Sha256> {
     Some(Sha256(digest))
 }
 
-/// Replaces the file at `path` whole: whoever reads it sees the old content or the new one, also after a power loss.
-pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
-    let dir = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// The directory of a file, and the file's name in it. Everything below goes by that directory, not by its path, which
+/// may lead elsewhere a moment later.
+fn place(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
-    let mut beside = std::ffi::OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".prunella-{}", std::process::id()));
-    let beside = dir.join(beside);
-    let written = write_new(&beside, bytes, mode, owner).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written?;
-    File::open(dir)?.sync_all()
+    let dir = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((safe_dir::open(dir)?, name))
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+/// Replaces the file at `path` whole: whoever reads it sees the old content or the new one, also after a power loss.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let (dir, name) = place(path)?;
+    let mut beside = OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".prunella-{}", std::process::id()));
+    let written = write_new(&dir, &beside, bytes, mode, owner).and_then(|()| Ok(renameat(&dir, &beside, &dir, name)?));
+    if written.is_err() {
+        let _ = unlinkat(&dir, &beside, AtFlags::empty());
+    }
+    written?;
+    Ok(fsync(&dir)?)
+}
+
+fn write_new(dir: &OwnedFd, name: &OsStr, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     // A leftover of a crash may lie there; never write through what somebody else put in its place.
-    let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path)?;
+    let _ = unlinkat(dir, name, AtFlags::empty());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(dir, name, flags, Mode::from_raw_mode(PRIVATE))?);
     file.write_all(bytes)?;
     if let Some((uid, gid)) = owner {
         let meta = file.metadata()?;

@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat, unlinkat};
 use rustix::io::Errno;
+
+use crate::safe_dir;
 
 /// The deepest level that is walked; real trees are shallower, and hostile ones are endless.
 const DEPTH_MAX: usize = 64;
@@ -51,9 +51,12 @@ pub(crate) struct Leaf {
 
 impl Tree {
     pub(crate) fn open(path: &Path) -> Result<Self, TreeError> {
-        let fail = |error: Errno| TreeError::Open { path: path.to_owned(), source: error.into() };
-        let root = openat(CWD, path, DIRECTORY, Mode::empty()).map_err(fail)?;
-        let device = fstat(&root).map_err(fail)?.st_dev;
+        let fail = |source| TreeError::Open { path: path.to_owned(), source };
+        // The directory itself must be no link. What leads to it may be one, but not one that somebody else has laid.
+        let (dir, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or(OsStr::new(".")));
+        let root =
+            safe_dir::open(dir).and_then(|dir| Ok(openat(dir, name, DIRECTORY, Mode::empty())?)).map_err(fail)?;
+        let device = fstat(&root).map_err(|error| fail(error.into()))?.st_dev;
         Ok(Self { path: path.to_owned(), root, device })
     }
 

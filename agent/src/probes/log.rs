@@ -3,13 +3,14 @@
 //! Reading begins at the end of the file as it is at the first look. A file that was moved away is read to its end
 //! before the new one of that name is begun.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use prunella_model::observation::Finding;
+use rustix::fs::OFlags;
 
 use crate::board::Look;
 
@@ -60,7 +61,12 @@ impl Log {
 
     pub(super) async fn look(&mut self) -> Look {
         let follower = Arc::clone(&self.follower);
-        let read = move || follower.lock().unwrap_or_else(PoisonError::into_inner).look();
+        // A look that was given up may still wait for its disk: another one must not queue behind it.
+        let read = move || match follower.try_lock() {
+            Ok(mut it) => it.look(),
+            Err(TryLockError::Poisoned(it)) => it.into_inner().look(),
+            Err(TryLockError::WouldBlock) => Look::broken("the file is still being read"),
+        };
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Look::broken(error.to_string()))
     }
 }
@@ -77,6 +83,8 @@ impl Follower {
 
     fn read_on(&mut self) -> io::Result<()> {
         let there = match std::fs::metadata(&self.path) {
+            // Opening a pipe would wait for whoever writes to it, for ever.
+            Ok(there) if !there.is_file() => return Err(io::Error::other("it is not a regular file")),
             Ok(there) => there,
             Err(error) => {
                 self.begun |= error.kind() == ErrorKind::NotFound;
@@ -90,7 +98,9 @@ impl Follower {
         }
         if self.open.is_none() {
             let at = if self.begun { 0 } else { there.len() };
-            self.open = Some(Open { file: File::open(&self.path)?, inode, at });
+            let flags = OFlags::NONBLOCK.bits().cast_signed();
+            let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+            self.open = Some(Open { file, inode, at });
             self.begun = true;
         }
         if let Some(open) = self.open.as_mut().filter(|open| there.len() < open.at) {
@@ -137,6 +147,8 @@ impl Follower {
 mod tests {
     use std::io::Write as _;
 
+    use rustix::fs::{CWD, FileType, Mode};
+
     use super::*;
 
     fn seen(follower: &mut Follower) -> (u64, String) {
@@ -168,5 +180,18 @@ mod tests {
         assert_eq!(seen(&mut it).0, 1, "emptied in place");
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(it.look().finding, Finding::ProbeBroken { .. }));
+    }
+
+    #[test]
+    fn a_pipe_does_not_hold_up_the_agent() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.log");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let log = Log::new(&path, "ERROR");
+        let (done, looked) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(log.follower.lock().unwrap().look().finding));
+        let looked = looked.recv_timeout(std::time::Duration::from_secs(10)).expect("it waits for a writer");
+        let Finding::ProbeBroken { why } = looked else { panic!("{looked:?}") };
+        assert!(why.contains("not a regular file"), "{why}");
     }
 }

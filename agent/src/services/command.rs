@@ -16,6 +16,7 @@ use prunella_model::step::Signal;
 use rustix::process::Signal as Posix;
 use tokio::time::{Instant, sleep};
 
+use super::pid_file::{Named, PidFile};
 use super::record::{MARK, Notebook, Record};
 use super::run::{Bond, Run};
 use super::{Life, ServiceError};
@@ -74,11 +75,11 @@ impl CommandService {
 
     /// What is known now. A service that detaches may have been started by somebody else meanwhile.
     pub(super) fn look(self: &Arc<Self>) -> Look {
-        if self.config.pid_file.is_some()
+        if let Some(path) = &self.config.pid_file
             && let Ok(_turn) = self.turn.try_lock()
             && self.state().run.is_none()
         {
-            self.adopt_from_pid_file();
+            self.adopt_from(path);
         }
         self.state().life.look()
     }
@@ -92,19 +93,26 @@ impl CommandService {
     pub(super) async fn begin(self: &Arc<Self>) {
         let known = self.notebook.read();
         let adopted = match &known {
-            Some(record) => Run::hold(record.pid, Some(record.ticks), Bond::Heir).ok(),
+            Some(record) => Run::hold(record.pid, Some(record.ticks), record.bond).ok(),
             None => None,
         };
         if let Some(run) = adopted {
             return self.take_hold(run);
         }
-        if self.config.pid_file.is_some() && self.adopt_from_pid_file() {
+        if let Some(path) = &self.config.pid_file
+            && self.adopt_from(path)
+        {
             return;
         }
+        // Of a run that was noted nothing is left but what it started itself, and that bears its mark too.
+        let unnoted = known.is_none() || self.notebook.was_launching();
         let after = known.as_ref().map_or(0, |it| it.ticks);
-        let marked = self.notebook.find_marked(after);
+        let marked = if unnoted { self.notebook.find_marked(after) } else { None };
         if let Some(run) = marked.and_then(|(pid, ticks)| Run::hold(pid, Some(ticks), Bond::Heir).ok()) {
             return self.take_hold(run);
+        }
+        if matches!(self.life(), Life::Unclear { .. }) {
+            return;
         }
         match known {
             Some(record) if record.stopped => {
@@ -137,14 +145,27 @@ impl CommandService {
         }
     }
 
-    fn adopt_from_pid_file(self: &Arc<Self>) -> bool {
-        let adopted = self.pid_in_file().and_then(|pid| Run::hold(pid, None, Bond::Stranger).ok());
-        adopted.map(|run| self.take_hold(run)).is_some()
+    fn pid_file<'a>(&'a self, path: &'a Path, mark: &'a str) -> PidFile<'a> {
+        PidFile { path, start: &self.config.start, mark }
     }
 
-    fn pid_in_file(&self) -> Option<u32> {
-        let text = std::fs::read_to_string(self.config.pid_file.as_ref()?).ok()?;
-        text.trim().parse().ok().filter(|it| *it > 1)
+    /// Takes hold of the service that somebody else has started; false when there is none.
+    fn adopt_from(self: &Arc<Self>, path: &Path) -> bool {
+        let named = self.pid_file(path, &self.notebook.mark()).look(None);
+        let mut state = self.state();
+        let unclear = matches!(state.life, Life::Unclear { .. });
+        match named {
+            Named::Service(run) => {
+                drop(state);
+                self.take_hold(run);
+                return true;
+            }
+            Named::Doubtful(why) => self.settle(&mut state, Life::Unclear { why }),
+            // What was doubtful has gone, and what there was before it is not known any more.
+            Named::Nothing | Named::Another(_) if unclear => self.settle(&mut state, Life::NeverSeen),
+            Named::Nothing | Named::Another(_) => {}
+        }
+        false
     }
 
     /// Notes a run and begins to watch it.
@@ -155,7 +176,7 @@ impl CommandService {
             (state.stopping, state.run) = (false, Some(Arc::clone(&run)));
             self.settle(&mut state, Life::Running { instance: run.instance.clone(), pid: run.id() });
         }
-        self.notebook.write(&Record::new(run.id(), run.ticks, false));
+        self.notebook.write(&Record::of(&run, false));
         let service = Arc::clone(self);
         tokio::spawn(async move {
             if let Err(error) = run.wait().await {
@@ -180,7 +201,7 @@ impl CommandService {
         self.settle(&mut state, life);
         drop(state);
         if stopped {
-            self.notebook.write(&Record::new(run.id(), run.ticks, true));
+            self.notebook.write(&Record::of(run, true));
         }
         run.tell_ended();
     }
@@ -200,7 +221,7 @@ impl CommandService {
         // It may have ended by itself before: from now on nobody wants it to run.
         let instance = state.life.instance().cloned();
         if let Some(record) = self.notebook.read().filter(|it| !it.stopped) {
-            self.notebook.write(&Record::new(record.pid, record.ticks, true));
+            self.notebook.write(&record.stopped());
         }
         self.settle(&mut state, Life::Stopped { instance });
         Ok(())
@@ -287,6 +308,7 @@ impl CommandService {
 
     async fn launch(self: &Arc<Self>) -> Result<Instance, ServiceError> {
         let program = self.config.start.first().cloned().unwrap_or_default();
+        self.notebook.launching();
         let spawned = self.command(&self.config.start).and_then(|mut it| it.spawn());
         let pid = match spawned {
             Ok(child) => child.id(),
@@ -300,20 +322,12 @@ impl CommandService {
                 self.take_hold(run);
                 Ok(instance)
             }
-            Some(pid_file) => {
-                let pid_file = pid_file.display().to_string();
-                self.detached(run, program, pid_file).await
-            }
+            Some(pid_file) => self.detached(run, program, pid_file).await,
         }
     }
 
     /// Waits for a service that detaches: until it has written the id of a living process.
-    async fn detached(
-        self: &Arc<Self>,
-        starter: Run,
-        program: String,
-        pid_file: String,
-    ) -> Result<Instance, ServiceError> {
+    async fn detached(self: &Arc<Self>, starter: Run, program: String, path: &Path) -> Result<Instance, ServiceError> {
         let starter_id = starter.id();
         tokio::spawn(async move {
             // Only reaped, not buried: the service lives on in its group.
@@ -321,22 +335,27 @@ impl CommandService {
                 starter.reap();
             }
         });
+        let mark = self.notebook.mark();
         let deadline = Instant::now() + DETACHED_WITHIN;
         loop {
-            let held = self.pid_in_file().and_then(|pid| {
-                // Some do not detach after all, and then are our child.
-                let bond = if pid == starter_id { Bond::Heir } else { Bond::Stranger };
-                Run::hold(pid, None, bond).ok()
-            });
-            if let Some(run) = held {
-                let instance = run.instance.clone();
-                self.take_hold(run);
-                return Ok(instance);
+            let named = self.pid_file(path, &mark).look(Some(starter_id));
+            let over = Instant::now() >= deadline;
+            match named {
+                Named::Service(run) => {
+                    let instance = run.instance.clone();
+                    self.take_hold(run);
+                    return Ok(instance);
+                }
+                Named::Another(why) | Named::Doubtful(why) if over => {
+                    return Err(ServiceError::ForeignPid { program, why });
+                }
+                Named::Nothing if over => {
+                    let pid_file = path.display().to_string();
+                    return Err(ServiceError::NoPidFile { program, pid_file, within: DETACHED_WITHIN });
+                }
+                // The file may still be the one of the run before.
+                Named::Nothing | Named::Another(_) | Named::Doubtful(_) => sleep(DETACHED_EVERY).await,
             }
-            if Instant::now() >= deadline {
-                return Err(ServiceError::NoPidFile { program, pid_file, within: DETACHED_WITHIN });
-            }
-            sleep(DETACHED_EVERY).await;
         }
     }
 }

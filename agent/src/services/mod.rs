@@ -1,6 +1,7 @@
 //! The services of this host: what starts and stops them, and which run of each is the latest.
 
 mod command;
+mod pid_file;
 mod record;
 mod run;
 mod systemd;
@@ -54,6 +55,14 @@ pub enum ServiceError {
         pid_file: String,
         /// How long it was waited for.
         within: Duration,
+    },
+    /// A service that detaches named a process that is not surely its own.
+    #[error("{program} was started, but {why}")]
+    ForeignPid {
+        /// The program.
+        program: String,
+        /// What speaks against the process.
+        why: String,
     },
     /// A process that does not even end when killed: it waits in the kernel.
     #[error("process {pid} did not end {} s after SIGKILL: it waits in the kernel, often for a disk", within.as_secs())]

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
 };
+use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -18,14 +19,26 @@ use tokio::time::{Instant, timeout};
 use crate::probes::process::Stat;
 
 /// How the agent stands to a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Bond {
     /// The agent is its parent and made it the leader of its own process group.
     Child,
     /// An earlier agent was its parent, and made it the leader of its own process group.
     Heir,
     /// It detached itself, and its group is not known to hold only what belongs to it.
+    #[default]
     Stranger,
+}
+
+impl Bond {
+    /// How the next agent will stand to the same run.
+    pub(super) const fn bequeathed(self) -> Self {
+        match self {
+            Self::Child | Self::Heir => Self::Heir,
+            Self::Stranger => Self::Stranger,
+        }
+    }
 }
 
 /// How a run ended, as far as it can be known.
@@ -44,7 +57,7 @@ pub(super) struct Run {
     pub(super) began: Option<Instant>,
     /// Its start, in ticks since boot.
     pub(super) ticks: u64,
-    bond: Bond,
+    pub(super) bond: Bond,
     pidfd: AsyncFd<OwnedFd>,
     ended: watch::Sender<bool>,
 }
@@ -82,6 +95,23 @@ impl Run {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
+    /// When it began, as time since boot, to the kernel's grain.
+    pub(super) fn began_at(&self) -> Duration {
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        let (whole, rest) = (self.ticks / per_second, self.ticks % per_second);
+        Duration::from_secs(whole) + Duration::from_millis(rest.saturating_mul(1000) / per_second)
+    }
+
+    /// Whether the group with the run's id surely is the run's own. An ended child holds its id until the agent takes its
+    /// status. That of another parent's process may have been given to a new one, which may lead a group by now.
+    fn owns_group(&self) -> bool {
+        match self.bond {
+            Bond::Child => true,
+            Bond::Heir => Stat::of(self.id()).is_none_or(|it| it.start == self.ticks),
+            Bond::Stranger => false,
+        }
+    }
+
     /// Waits until the process has ended; the kernel says so at once.
     pub(super) async fn wait(&self) -> io::Result<()> {
         self.pidfd.readable().await.map(|mut it| it.retain_ready())
@@ -89,11 +119,9 @@ impl Run {
 
     /// Takes the ended process's status from the kernel, and ends what is left of its group.
     pub(super) fn bury(&self) -> Ending {
-        match self.bond {
-            // The dead leader still holds its id, so this group can be no other's. What a service leaves behind would
-            // hold its ports against its next run.
-            Bond::Child | Bond::Heir => drop(kill_process_group(self.pid, Signal::KILL)),
-            Bond::Stranger => {}
+        // What a service leaves behind would hold its ports against its next run.
+        if self.owns_group() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
         }
         self.reap()
     }
@@ -134,12 +162,9 @@ impl Run {
 
     /// Sends a signal to all that belongs to the run, as far as that is known.
     pub(super) fn signal_all(&self, signal: Signal) -> io::Result<()> {
-        match self.bond {
-            Bond::Child | Bond::Heir => match kill_process_group(self.pid, signal) {
-                Ok(()) => Ok(()),
-                Err(_) => self.signal(signal),
-            },
-            Bond::Stranger => self.signal(signal),
+        if self.owns_group() && kill_process_group(self.pid, signal).is_ok() {
+            return Ok(());
         }
+        self.signal(signal)
     }
 }

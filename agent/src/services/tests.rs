@@ -173,6 +173,74 @@ async fn a_service_that_detaches_is_found_by_its_pid_file() {
 }
 
 #[tokio::test]
+async fn what_a_service_has_left_behind_is_not_taken_for_it() {
+    let keys = "start = [\"/bin/sh\", \"-c\", \"setsid sleep 1000 & echo $! > helper; exec sleep 1000\"]";
+    let mut lab = Lab::new(keys).await;
+    let (instance, pid) = lab.running().await;
+    let noted = lab.dir.path().join("helper");
+    while !std::fs::read_to_string(&noted).is_ok_and(|it| it.ends_with('\n')) {
+        tokio::task::yield_now().await;
+    }
+    let helper: u32 = std::fs::read_to_string(&noted).unwrap().trim().parse().unwrap();
+    // So that the helper has begun later than the service by the kernel's clock, and leads its group.
+    while crate::probes::process::Stat::of(helper).unwrap().group != helper {
+        tokio::task::yield_now().await;
+    }
+    kill("-KILL", pid);
+    assert!(matches!(lab.next().await.finding, Finding::Exited { .. }));
+    let (next, _seen) = senses(lab.dir.path(), keys).await;
+    assert_eq!((next.facts().instance(&lab.target), next.services().pid(&lab.target)), (Some(instance), None));
+    kill("-KILL", helper);
+    next.close().await;
+}
+
+#[tokio::test]
+async fn a_pid_file_that_outlived_its_service_leads_to_nobody_elses_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut other = Command::new("/bin/sleep").arg("2000").spawn().unwrap();
+    let path = dir.path().join("it.pid");
+    std::fs::write(&path, other.id().to_string()).unwrap();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+    let keys =
+        "pid_file = \"it.pid\"\nstart = [\"/bin/sh\", \"-c\", \"sleep 1; setsid sleep 1000 & echo $! > it.pid\"]";
+    let (senses, seen) = senses(dir.path(), keys).await;
+    let mut lab = Lab { dir, target: TargetName::new("it").unwrap(), senses, seen };
+    let (_, pid) = lab.running().await;
+    assert_ne!(pid, other.id(), "neither at the start, nor while the new file is waited for");
+    lab.services().restart(&lab.target, Duration::from_millis(50)).await.unwrap();
+    assert!(!alive(pid) && alive(other.id()));
+    other.kill().unwrap();
+    other.wait().unwrap();
+    lab.senses.close().await;
+}
+
+#[tokio::test]
+async fn how_an_agent_stands_to_a_process_is_not_more_after_its_restart() {
+    let keys = "pid_file = \"it.pid\"\nstart_with_agent = false\nstart = [\"/bin/true\"]";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("it.pid");
+    // Somebody's own job: the service leads a group that holds more than the service.
+    let script = format!("sleep 1000 & echo $! > sibling; echo $$ > {}; exec sleep 1000", file.display());
+    let job = Command::new("setsid").args(["sh", "-c", &script]).current_dir(dir.path()).spawn();
+    let mut job = job.unwrap();
+    while !std::fs::read_to_string(&file).is_ok_and(|it| it.ends_with('\n')) {
+        tokio::task::yield_now().await;
+    }
+    let sibling: u32 = std::fs::read_to_string(dir.path().join("sibling")).unwrap().trim().parse().unwrap();
+    let (first, _seen) = senses(dir.path(), keys).await;
+    let target = TargetName::new("it").unwrap();
+    assert!(first.services().pid(&target).is_some());
+    let (second, _seen) = senses(dir.path(), keys).await;
+    assert!(second.services().pid(&target).is_some());
+    let stop = second.services().stop(&target, Duration::from_millis(50));
+    let (stopped, _) = tokio::join!(stop, tokio::task::spawn_blocking(move || job.wait()));
+    stopped.unwrap();
+    assert!(alive(sibling), "a stranger's group is left alone by the next agent too");
+    kill("-KILL", sibling);
+}
+
+#[tokio::test]
 async fn a_program_that_is_not_there_is_an_error_and_not_a_stop_on_purpose() {
     let mut lab = Lab::new("start = [\"/nowhere/at/all\"]").await;
     assert_eq!(lab.next().await.finding, Finding::NotRunning);

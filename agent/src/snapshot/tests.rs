@@ -105,3 +105,25 @@ fn the_oldest_go_but_never_the_current_known_good_one() {
     assert_eq!(fs::read_dir(it.dir.path().join("snapshots/objects")).unwrap().count(), SNAPSHOTS_MAX);
     assert!(matches!(it.restore(sha256(b"bad 0")), Err(SnapshotError::Missing { .. })));
 }
+
+#[test]
+fn nobody_can_lead_a_restore_elsewhere_by_a_link() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root can lay a link for somebody else; what decides is tested for everybody in `safe_dir`.
+        return;
+    }
+    let it = Place::new();
+    let (there, elsewhere) = (it.dir.path().join("app"), it.dir.path().join("elsewhere"));
+    fs::create_dir(&there).unwrap();
+    fs::create_dir(&elsewhere).unwrap();
+    let path = there.join("web.conf");
+    fs::write(&path, "good").unwrap();
+    let good = sha256(b"good");
+    assert!(it.store.keep_known_good(&it.target, &it.file, &path, good).unwrap());
+    fs::remove_dir_all(&there).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &there).unwrap();
+    std::os::unix::fs::lchown(&there, Some(1), Some(1)).unwrap();
+    let error = it.store.restore(&it.target, &it.file, &path, good).unwrap_err();
+    assert!(error.to_string().contains("leads out of what its owner owns"), "{error}");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
