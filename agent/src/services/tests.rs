@@ -1,7 +1,7 @@
 //! With real processes, on a runtime of one thread as in the agent.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use prunella_model::observation::{Observation, Status};
 use tokio::sync::mpsc;
@@ -197,7 +197,7 @@ async fn what_a_service_has_left_behind_is_not_taken_for_it() {
 #[tokio::test]
 async fn a_pid_file_that_outlived_its_service_leads_to_nobody_elses_process() {
     let dir = tempfile::tempdir().unwrap();
-    let mut other = Command::new("/bin/sleep").arg("2000").spawn().unwrap();
+    let mut other = Command::new("/bin/sleep").arg("2000").stdout(Stdio::null()).spawn().unwrap();
     let path = dir.path().join("it.pid");
     std::fs::write(&path, other.id().to_string()).unwrap();
     let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
