@@ -108,7 +108,13 @@ enum Verb {
     Events(commands::events::EventsArgs),
     /// Try a repair now, or give an incident up.
     Repair(commands::repair::RepairArgs),
-    /// Stop repairs of the fleet, a host or a target.
+    /// Groups of targets, and what their brakes leave through.
+    Groups(commands::groups::GroupsArgs),
+    /// Set the mode of the fleet or a group at run time.
+    Mode(commands::mode::ModeArgs),
+    /// Times in which nothing is repaired: list, add, end.
+    Maintenance(commands::maintenance::MaintenanceArgs),
+    /// Stop repairs of the fleet, a group, a host or a target.
     Pause(commands::pause::PauseArgs),
     /// Lift a pause.
     Resume(commands::pause::ResumeArgs),
@@ -150,6 +156,9 @@ pub fn main() -> ExitCode {
         Verb::Explain(it) => it.run(&cli.common),
         Verb::Events(it) => it.run(&cli.common),
         Verb::Repair(it) => it.run(&cli.common),
+        Verb::Groups(it) => it.run(&cli.common),
+        Verb::Mode(it) => it.run(&cli.common),
+        Verb::Maintenance(it) => it.run(&cli.common),
         Verb::Pause(it) => it.run(&cli.common),
         Verb::Resume(it) => it.run(&cli.common),
         Verb::Brakes(it) => it.run(&cli.common),

@@ -1,7 +1,8 @@
 //! What operators may write for hosts, targets and incidents, and what the server calls them.
 
 use anyhow::{anyhow, bail};
-use prunella_model::{HostId, IncidentId, TargetName};
+use prunella_model::policy::Scope;
+use prunella_model::{HostId, IncidentId, MaintenanceName, TargetName};
 
 /// `hosts/H` of `H` or `hosts/H`.
 ///
@@ -36,12 +37,39 @@ pub fn host_or_target(text: &str) -> anyhow::Result<String> {
     })
 }
 
-/// What a pause covers: `fleet`, a host or a target.
+/// What a pause covers: `fleet`, `groups/G`, a host or a target; and `operators/O`, whose suspension can be lifted.
 ///
 /// # Errors
 /// When it is none of them.
 pub fn scope(text: &str) -> anyhow::Result<String> {
-    if text == "fleet" { Ok("fleet".to_owned()) } else { host_or_target(text) }
+    if text == "fleet" {
+        return Ok("fleet".to_owned());
+    }
+    if text.starts_with("groups/") || text.starts_with("operators/") {
+        return text.parse().map(|it: Scope| it.to_string()).map_err(|why| anyhow!("{why}"));
+    }
+    host_or_target(text)
+}
+
+/// What has a mode: `fleet` or `groups/G`.
+///
+/// # Errors
+/// When it is neither.
+pub fn fleet_or_group(text: &str) -> anyhow::Result<String> {
+    match scope(text)? {
+        it if it == "fleet" || it.starts_with("groups/") => Ok(it),
+        _ => bail!("{text:?} has no mode of its own; write fleet or groups/GROUP"),
+    }
+}
+
+/// `maintenances/M` of `M` or `maintenances/M`.
+///
+/// # Errors
+/// When it is no maintenance's name.
+pub fn maintenance(text: &str) -> anyhow::Result<String> {
+    let name = text.strip_prefix("maintenances/").unwrap_or(text);
+    let name = MaintenanceName::new(name).map_err(|why| anyhow!("{text:?} names no maintenance: {why}"))?;
+    Ok(format!("maintenances/{name}"))
 }
 
 fn parts(text: &str) -> anyhow::Result<(HostId, Option<TargetName>)> {
@@ -91,7 +119,7 @@ pub fn incident(text: &str) -> anyhow::Result<IncidentKey> {
 pub fn short(name: &str) -> String {
     match name.split('/').collect::<Vec<_>>()[..] {
         ["hosts", host, "targets", target] => format!("{host}/{target}"),
-        ["hosts", only] | ["incidents", only] => only.to_owned(),
+        ["hosts", only] | ["incidents", only] | ["maintenances", only] => only.to_owned(),
         _ => name.to_owned(),
     }
 }
@@ -108,6 +136,10 @@ mod tests {
         assert_eq!(target("hosts/h1/targets/web").unwrap(), "hosts/h1/targets/web");
         assert_eq!(scope("fleet").unwrap(), "fleet");
         assert_eq!(scope("h1").unwrap(), "hosts/h1");
+        assert_eq!(scope("groups/web").unwrap(), "groups/web");
+        assert!(scope("groups/W").is_err() && fleet_or_group("h1").is_err());
+        assert_eq!(fleet_or_group("groups/web").unwrap(), "groups/web");
+        assert_eq!(maintenance("disks").unwrap(), "maintenances/disks");
         assert_eq!(short("hosts/h1/targets/web"), "h1/web");
         assert_eq!(short("incidents/a-1"), "a-1");
         for text in ["", "H1", "a/b/c", "hosts/h1/x/y"] {

@@ -17,7 +17,10 @@ const HELP: &str = help!(
 Example:
   prunella --dir ./fleet brakes                    every limit on acting, and what it holds back
 
-JSON: {\"brakes\": [{name, counts, current, limit, holding: [{incident, why, since, release_time, release_when}]}]}."
+Class: safety and do_no_harm hold whoever asks; pacing lets a person's request and the mode aggressive pass; consent lets
+a person's request pass. HOLDS: incidents held now. HELD: how often since the server started.
+JSON: {\"brakes\": [{name, class, counts, current, limit, held, holding: [{incident, why, since, release_time,
+  release_when}]}]}."
 );
 
 /// Arguments of `prunella brakes`.
@@ -36,9 +39,11 @@ struct View {
 #[derive(Debug, Serialize)]
 struct BrakeView {
     name: String,
+    class: String,
     counts: String,
     current: Option<f64>,
     limit: Option<f64>,
+    held: u64,
     holding: Vec<HoldingView>,
 }
 
@@ -77,9 +82,11 @@ impl View {
         };
         let brake = |it: pb::Brake| BrakeView {
             name: it.name,
+            class: it.class,
             counts: it.counts,
             current: it.current,
             limit: it.limit,
+            held: it.held,
             holding: it.holding.into_iter().map(holding).collect(),
         };
         Self { brakes: it.brakes.into_iter().map(brake).collect() }
@@ -91,14 +98,16 @@ fn table(view: &View, now: Time, paint: Paint) -> String {
         return "No brake is reported.\n".to_owned();
     }
     let figure = |it: Option<f64>| it.map_or_else(|| ABSENT.to_owned(), |it| it.to_string());
-    let mut rows = Rows::new(&["BRAKE", "NOW", "LIMIT", "HOLDS", "COUNTS"]);
+    let mut rows = Rows::new(&["BRAKE", "CLASS", "NOW", "LIMIT", "HOLDS", "HELD", "COUNTS"]);
     for it in &view.brakes {
         let tone = if it.holding.is_empty() { Tone::Plain } else { Tone::Warning };
         let row = [
             it.name.clone(),
+            it.class.clone(),
             figure(it.current),
             figure(it.limit),
             it.holding.len().to_string(),
+            it.held.to_string(),
             output::optional(Some(first_sentence(&it.counts))),
         ];
         rows.push(tone, row);
@@ -130,9 +139,9 @@ mod tests {
     #[test]
     fn brakes_say_what_they_hold_and_until_when() {
         expect![[r#"
-            BRAKE     NOW  LIMIT  HOLDS  COUNTS
-            per_host  10   10     1      repairs of one host in the last hour
-            pause     —    —      0      pauses
+            BRAKE     CLASS   NOW  LIMIT  HOLDS  HELD  COUNTS
+            per_host  pacing  10   10     1      5     repairs of one host in the last hour
+            pause     safety  —    —      0      2     pauses
 
             BRAKE     INCIDENT     RELEASES  WHY
             per_host  6740e3a0-20  in 5 min  10 of 10 repairs in the last hour

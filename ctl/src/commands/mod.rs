@@ -18,8 +18,11 @@ pub mod audit;
 pub mod brakes;
 pub mod events;
 pub mod explain;
+pub mod groups;
 pub mod hosts;
 pub mod incidents;
+pub mod maintenance;
+pub mod mode;
 pub mod pause;
 pub mod policy;
 pub mod repair;
@@ -32,6 +35,9 @@ mod note;
 mod pages;
 
 use std::time::Duration;
+
+use anyhow::Context as _;
+use prunella_proto::control::v1 as pb;
 
 use crate::output::{self, Flow, Paint, Time};
 use crate::{Common, Output};
@@ -58,6 +64,33 @@ fn show<V: serde::Serialize>(common: &Common, view: &V, table: impl FnOnce(Paint
 /// A span on the wire, in milliseconds, as JSON says it.
 fn millis(it: Option<prost_types::Duration>) -> Option<f64> {
     it.and_then(|it| Duration::try_from(it).ok()).map(|it| it.as_secs_f64() * 1e3)
+}
+
+/// A mode's name in output.
+fn mode_text(mode: pb::Mode) -> &'static str {
+    match mode {
+        pb::Mode::Unspecified => "unspecified",
+        pb::Mode::Aggressive => "aggressive",
+        pb::Mode::Balanced => "balanced",
+        pb::Mode::Conservative => "conservative",
+        pb::Mode::Disabled => "disabled",
+    }
+}
+
+/// A throttle state's name in output.
+fn throttle_text(throttle: pb::Throttle) -> &'static str {
+    match throttle {
+        pb::Throttle::Unspecified => "unspecified",
+        pb::Throttle::Normal => "normal",
+        pb::Throttle::Throttled => "throttled",
+        pb::Throttle::Blocked => "blocked",
+    }
+}
+
+/// When a span that begins at `start` ends, as the wire says it.
+fn time_after(start: jiff::Timestamp, span: Duration) -> anyhow::Result<prost_types::Timestamp> {
+    let end = start.checked_add(span).context("the time reaches beyond the calendar")?;
+    Ok(prost_types::Timestamp { seconds: end.as_second(), nanos: end.subsec_nanosecond() })
 }
 
 #[cfg(test)]

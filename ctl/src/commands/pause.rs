@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
-use super::{show, span_argument};
+use super::{show, span_argument, time_after};
 use crate::client::{Client, Connection, run};
 use crate::output::{Time, clean};
 use crate::{Common, names};
@@ -17,6 +16,7 @@ const PAUSE_HELP: &str = help!(
     "\
 Examples:
   prunella --dir ./fleet pause --why \"migrating the database\" --for 2h      the whole fleet
+  prunella --dir ./fleet pause groups/db --why \"moving the racks\"          the members of one group
   prunella --dir ./fleet pause web-1/web --why \"debugging it by hand\"       one target, until it is lifted
 
 A pause stops repairs, the ones under way before their next step. Watching goes on.
@@ -28,6 +28,7 @@ const RESUME_HELP: &str = help!(
 Examples:
   prunella --dir ./fleet resume                    lifts the pause of the whole fleet
   prunella --dir ./fleet resume web-1/web          lifts the pause of one target
+  prunella --dir ./fleet resume operators/bob      lets bob pass brakes again; somebody else must do that
 
 JSON: {name, message, until: null}."
 );
@@ -36,7 +37,7 @@ JSON: {name, message, until: null}."
 #[derive(Debug, Args)]
 #[command(after_help = PAUSE_HELP)]
 pub struct PauseArgs {
-    /// What: fleet, HOST or HOST/TARGET.
+    /// What: fleet, groups/GROUP, HOST or HOST/TARGET.
     #[arg(value_name = "WHAT", default_value = "fleet", value_parser = names::scope)]
     what: String,
     /// Why, for whoever finds it paused.
@@ -53,7 +54,7 @@ pub struct PauseArgs {
 #[derive(Debug, Args)]
 #[command(after_help = RESUME_HELP)]
 pub struct ResumeArgs {
-    /// What: fleet, HOST or HOST/TARGET.
+    /// What: fleet, groups/GROUP, HOST or HOST/TARGET.
     #[arg(value_name = "WHAT", default_value = "fleet", value_parser = names::scope)]
     what: String,
     #[command(flatten)]
@@ -76,7 +77,7 @@ impl PauseArgs {
         run(async {
             let name = self.what;
             let client = Client::connect(common, &self.connection).await?;
-            let until = self.lasting.map(end_of).transpose()?;
+            let until = self.lasting.map(|it| time_after(jiff::Timestamp::now(), it)).transpose()?;
             let request = pb::PauseRequest { name: name.clone(), why: self.why, expire_time: until };
             let message = client.fleet().pause(request).await?.into_inner().message;
             let view = View { name, message, until: until.into() };
@@ -101,10 +102,4 @@ impl ResumeArgs {
             Ok(ExitCode::SUCCESS)
         })
     }
-}
-
-/// When a pause of this length, begun now, ends.
-fn end_of(lasting: Duration) -> anyhow::Result<prost_types::Timestamp> {
-    let end = jiff::Timestamp::now().checked_add(lasting).context("--for reaches beyond the calendar")?;
-    Ok(prost_types::Timestamp { seconds: end.as_second(), nanos: end.subsec_nanosecond() })
 }

@@ -256,10 +256,71 @@ pub(super) fn brakes() -> pb::ListBrakesResponse {
                 current: Some(10.0),
                 limit: Some(10.0),
                 holding: vec![holding],
+                class: "pacing".to_owned(),
+                held: 5,
             },
-            pb::Brake { name: "pause".to_owned(), counts: "pauses".to_owned(), ..pb::Brake::default() },
+            pb::Brake {
+                name: "pause".to_owned(),
+                class: "safety".to_owned(),
+                counts: "pauses".to_owned(),
+                held: 2,
+                ..pb::Brake::default()
+            },
         ],
     }
+}
+
+pub(super) fn groups() -> pb::ListGroupsResponse {
+    let db = pb::Group {
+        name: "groups/db".to_owned(),
+        hosts: texts(&["hosts/h1", "hosts/h2", "hosts/h3"]),
+        healthy: 2,
+        under_repair: 1,
+        concurrent: 1,
+        minimum_healthy: 2,
+        mode: pb::Mode::Conservative.into(),
+        throttle: pb::Throttle::Throttled.into(),
+        throttle_why: some("groups/db is in mode conservative"),
+        ..pb::Group::default()
+    };
+    let lone = pb::Group {
+        name: "groups/lone".to_owned(),
+        hosts: texts(&["hosts/h4"]),
+        healthy: 1,
+        concurrent: 1,
+        minimum_healthy: 1,
+        exempt: true,
+        throttle: pb::Throttle::Normal.into(),
+        ..pb::Group::default()
+    };
+    pb::ListGroupsResponse { groups: vec![db, lone] }
+}
+
+pub(super) fn maintenances() -> pb::ListMaintenancesResponse {
+    let made = pb::Maintenance {
+        name: "maintenances/disks".to_owned(),
+        scope: "hosts/h1".to_owned(),
+        by: some("ada"),
+        why: "new disks".to_owned(),
+        start_time: at(-60, 0),
+        expire_time: at(3_000, 0),
+        active: true,
+    };
+    let planned = pb::Maintenance {
+        name: "maintenances/move".to_owned(),
+        scope: "groups/db".to_owned(),
+        by: some("bob"),
+        why: "rack 4".to_owned(),
+        start_time: at(600, 0),
+        expire_time: None,
+        active: false,
+    };
+    let window = pb::Maintenance {
+        name: "maintenances/night".to_owned(),
+        scope: "fleet".to_owned(),
+        ..pb::Maintenance::default()
+    };
+    pb::ListMaintenancesResponse { maintenances: vec![made, planned, window] }
 }
 
 pub(super) fn audit() -> Vec<pb::AuditEntry> {

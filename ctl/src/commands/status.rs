@@ -7,7 +7,7 @@ use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
 use super::incident_view::IncidentView;
-use super::{incidents, millis, show};
+use super::{incidents, millis, mode_text, show, throttle_text};
 use crate::Common;
 use crate::client::{Client, Connection, run};
 use crate::names::short;
@@ -19,8 +19,9 @@ Examples:
   prunella --dir ./fleet status
   PRUNELLA_TOKEN=… prunella status --server cp.example:7443 --ca ca.pem -o json
 
-JSON: {fleet, time, mode, policy_version, server_version, hosts: {online, left, silent}, targets, open_incidents, held,
-  needs_human, repaired, mean_time_to_repair_ms, cold_until, pauses: [{name, by, why, since, until}], loosened, caveats,
+JSON: {fleet, time, mode, throttle, throttle_why, mode_overrides: [{name, mode, by, why, since}], policy_version,
+  server_version, hosts: {online, left, silent}, targets, open_incidents, held, needs_human, repaired,
+  mean_time_to_repair_ms, cold_until, pauses: [{name, by, why, since, until}], loosened, caveats,
   incidents: [as `prunella explain -o json` says each]}. What does not exist is null."
 );
 
@@ -40,6 +41,9 @@ struct View {
     fleet: String,
     time: Time,
     mode: &'static str,
+    throttle: &'static str,
+    throttle_why: Option<String>,
+    mode_overrides: Vec<ModeView>,
     policy_version: u64,
     server_version: String,
     hosts: Hosts,
@@ -72,6 +76,27 @@ struct PauseView {
     until: Time,
 }
 
+#[derive(Debug, Serialize)]
+struct ModeView {
+    name: String,
+    mode: &'static str,
+    by: String,
+    why: String,
+    since: Time,
+}
+
+impl ModeView {
+    fn of(it: &pb::ModeOverride) -> Self {
+        Self {
+            name: it.name.clone(),
+            mode: mode_text(it.mode()),
+            by: it.by.clone(),
+            why: it.why.clone(),
+            since: it.create_time.into(),
+        }
+    }
+}
+
 impl StatusArgs {
     /// Shows the fleet in one look.
     ///
@@ -98,13 +123,10 @@ impl View {
             until: it.expire_time.into(),
         };
         Self {
-            mode: match it.mode() {
-                pb::Mode::Unspecified => "unspecified",
-                pb::Mode::Aggressive => "aggressive",
-                pb::Mode::Balanced => "balanced",
-                pb::Mode::Conservative => "conservative",
-                pb::Mode::Disabled => "disabled",
-            },
+            mode: mode_text(it.mode()),
+            throttle: throttle_text(it.throttle()),
+            throttle_why: it.throttle_why.clone(),
+            mode_overrides: it.mode_overrides.iter().map(ModeView::of).collect(),
             fleet: it.name,
             time: it.time.into(),
             policy_version: it.policy_version,
@@ -189,6 +211,13 @@ fn attention(it: &View, paint: Paint) -> String {
         let until = it.cold_until.relative(it.time);
         lines.push(format!("Cold start: repairs wait for hosts to come back, at the latest {until}"));
     }
+    if let Some(why) = &it.throttle_why {
+        let state = if it.throttle == "blocked" { "Blocked" } else { "Throttled" };
+        lines.push(format!("{state}: {why}"));
+    }
+    for set in &it.mode_overrides {
+        lines.push(format!("Mode: {} is {}, set by {}: {}", set.name, set.mode, set.by, set.why));
+    }
     for pause in &it.pauses {
         let until = match pause.until.0 {
             Some(_) => format!("ends {}", pause.until.relative(it.time)),
@@ -256,6 +285,9 @@ mod tests {
               "fleet": "new",
               "time": null,
               "mode": "unspecified",
+              "throttle": "unspecified",
+              "throttle_why": null,
+              "mode_overrides": [],
               "policy_version": 0,
               "server_version": "",
               "hosts": {

@@ -1,10 +1,12 @@
 //! What the engine believes, as the control services say it.
 
-use prunella_engine::view::{BrakeView, FleetView, HostState, HostView, Reading, TargetView};
+use prunella_engine::view::{
+    BrakeView, FleetView, GroupView, HostState, HostView, MaintenanceView, Reading, TargetView, Throttle,
+};
 use prunella_model::event::FleetEvent;
 use prunella_model::observation::{Finding, Observation};
 use prunella_model::policy::{FleetPolicy, Mode};
-use prunella_model::record::{AuditEntry, PauseRecord};
+use prunella_model::record::{AuditEntry, ModeRecord, PauseRecord};
 use prunella_model::{FleetName, IncidentId, TargetRef, Timestamp};
 use prunella_proto::control::v1 as pb;
 use prunella_proto::wire::{encode_span, encode_time};
@@ -49,6 +51,58 @@ pub fn fleet(name: &FleetName, view: &FleetView, policy: &FleetPolicy, caveats: 
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         caveats: caveats.to_vec(),
         loosened: policy.loosened(),
+        throttle: throttle(view.throttle).into(),
+        throttle_why: view.throttle_why.clone(),
+        mode_overrides: view.modes.iter().map(mode_override).collect(),
+    }
+}
+
+fn throttle(it: Throttle) -> pb::Throttle {
+    match it {
+        Throttle::Normal => pb::Throttle::Normal,
+        Throttle::Throttled => pb::Throttle::Throttled,
+        Throttle::Blocked => pb::Throttle::Blocked,
+    }
+}
+
+fn mode_override(it: &ModeRecord) -> pb::ModeOverride {
+    pb::ModeOverride {
+        name: of_scope(&it.scope),
+        mode: mode(it.mode).into(),
+        by: it.by.to_string(),
+        why: it.why.clone(),
+        create_time: time(it.since),
+    }
+}
+
+/// One group.
+#[must_use]
+pub fn group(it: &GroupView) -> pb::Group {
+    pb::Group {
+        name: format!("groups/{}", it.group),
+        hosts: it.hosts.iter().map(of_host).collect(),
+        healthy: it.healthy,
+        under_repair: it.under_repair,
+        concurrent: it.concurrent,
+        minimum_healthy: it.minimum_healthy,
+        exempt: it.exempt,
+        mode: it.mode.map_or(pb::Mode::Unspecified, mode).into(),
+        throttle: throttle(it.throttle).into(),
+        throttle_why: it.throttle_why.clone(),
+    }
+}
+
+/// One maintenance or window.
+#[must_use]
+pub fn maintenance(it: &MaintenanceView) -> pb::Maintenance {
+    pb::Maintenance {
+        name: format!("maintenances/{}", it.name),
+        scope: of_scope(&it.scope),
+        by: it.by.as_ref().map(ToString::to_string),
+        why: it.why.clone(),
+        start_time: it.from.map(encode_time),
+        expire_time: it.until.map(encode_time),
+        active: it.active,
     }
 }
 
@@ -180,6 +234,8 @@ pub fn brake(it: &BrakeView) -> pb::Brake {
         current: it.current,
         limit: it.limit,
         holding: it.holding.iter().map(hold).collect(),
+        class: it.class.as_str().to_owned(),
+        held: it.held,
     }
 }
 

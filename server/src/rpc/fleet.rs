@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use prunella_engine::{Event, Request as Ask};
 use prunella_model::FleetName;
-use prunella_model::policy::Scope;
+use prunella_model::policy::Mode;
 use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::fleet_service_server::FleetService;
 use tonic::{Request, Response, Status};
 
-use super::name::Within;
 use super::{answer, ask, convert, error, name, operator, page, wanted_time};
 use crate::clock::Clock;
 use crate::driver::{Inbox, Input};
@@ -121,18 +120,71 @@ impl FleetService for Fleet {
         Ok(Response::new(pb::ListBrakesResponse { brakes: brakes.iter().map(convert::brake).collect() }))
     }
 
+    async fn list_groups(&self, _: Request<pb::ListGroupsRequest>) -> Result<Response<pb::ListGroupsResponse>, Status> {
+        let groups = self.inbox.query(|engine, now| engine.groups(now)).await?;
+        Ok(Response::new(pb::ListGroupsResponse { groups: groups.iter().map(convert::group).collect() }))
+    }
+
+    async fn set_mode(&self, request: Request<pb::SetModeRequest>) -> Result<Response<pb::SetModeResponse>, Status> {
+        let by = operator(&request)?;
+        let request = request.into_inner();
+        let scope = name::scope("name", &request.name)?;
+        let mode = match request.mode() {
+            pb::Mode::Unspecified if request.mode != 0 => return Err(error::invalid("mode", "is none that is known")),
+            pb::Mode::Unspecified => None,
+            pb::Mode::Aggressive => Some(Mode::Aggressive),
+            pb::Mode::Balanced => Some(Mode::Balanced),
+            pb::Mode::Conservative => Some(Mode::Conservative),
+            pb::Mode::Disabled => Some(Mode::Disabled),
+        };
+        let why = reason(request.why)?;
+        let (_, message) = answer(ask(&self.inbox, by, Ask::SetMode { scope, mode, why }).await?)?;
+        Ok(Response::new(pb::SetModeResponse { message }))
+    }
+
+    async fn list_maintenances(
+        &self,
+        _: Request<pb::ListMaintenancesRequest>,
+    ) -> Result<Response<pb::ListMaintenancesResponse>, Status> {
+        let all = self.inbox.query(|engine, now| engine.maintenances(now)).await?;
+        let maintenances = all.iter().map(convert::maintenance).collect();
+        Ok(Response::new(pb::ListMaintenancesResponse { maintenances }))
+    }
+
+    async fn create_maintenance(
+        &self,
+        request: Request<pb::CreateMaintenanceRequest>,
+    ) -> Result<Response<pb::CreateMaintenanceResponse>, Status> {
+        let by = operator(&request)?;
+        let request = request.into_inner();
+        let name = name::maintenance("name", &request.name)?;
+        let scope = name::scope("scope", &request.scope)?;
+        let from = wanted_time("start_time", request.start_time)?.unwrap_or_else(|| self.clock.now());
+        let until = wanted_time("expire_time", request.expire_time)?;
+        let why = reason(request.why)?;
+        let (_, message) = answer(ask(&self.inbox, by, Ask::Maintain { name, scope, why, from, until }).await?)?;
+        Ok(Response::new(pb::CreateMaintenanceResponse { message }))
+    }
+
+    async fn delete_maintenance(
+        &self,
+        request: Request<pb::DeleteMaintenanceRequest>,
+    ) -> Result<Response<pb::DeleteMaintenanceResponse>, Status> {
+        let by = operator(&request)?;
+        let name = name::maintenance("name", &request.get_ref().name)?;
+        let (_, message) = answer(ask(&self.inbox, by, Ask::EndMaintenance { name }).await?)?;
+        Ok(Response::new(pb::DeleteMaintenanceResponse { message }))
+    }
+
     async fn pause(&self, request: Request<pb::PauseRequest>) -> Result<Response<pb::PauseResponse>, Status> {
         let by = operator(&request)?;
         let request = request.into_inner();
-        let scope = self.known_scope(&request.name).await?;
+        let scope = name::scope("name", &request.name)?;
         let until = wanted_time("expire_time", request.expire_time)?;
         if until.is_some_and(|until| until <= self.clock.now()) {
             return Err(error::invalid("expire_time", "must lie in the future"));
         }
-        let why = super::text("why", request.why)?;
-        if why.is_empty() {
-            return Err(error::invalid("why", "must say in a line why, for whoever finds it paused"));
-        }
+        let why = reason(request.why)?;
         let (_, message) = answer(ask(&self.inbox, by, Ask::Pause { scope, why, until }).await?)?;
         Ok(Response::new(pb::PauseResponse { message }))
     }
@@ -145,20 +197,11 @@ impl FleetService for Fleet {
     }
 }
 
-impl Fleet {
-    /// Reads the name of what shall be paused. A pause of something that does not exist would only look like one.
-    async fn known_scope(&self, text: &str) -> Result<Scope, Status> {
-        let scope = name::scope("name", text)?;
-        let within = match scope.clone() {
-            Scope::Fleet => Within::All,
-            Scope::Host(host) => Within::Host(host),
-            Scope::Target(host, target) => Within::Target(prunella_model::TargetRef::new(host, target)),
-        };
-        let known = self.inbox.query(move |engine, now| match within {
-            Within::All => true,
-            Within::Host(host) => engine.host(now, &host).is_some(),
-            Within::Target(target) => engine.target(now, &target).is_some(),
-        });
-        if known.await? { Ok(scope) } else { Err(error::not_found(text)) }
+/// Why something is ordered: a line for whoever finds it so.
+fn reason(text: String) -> Result<String, Status> {
+    let why = super::text("why", text)?;
+    if why.is_empty() {
+        return Err(error::invalid("why", "must say in a line why, for whoever finds it paused"));
     }
+    Ok(why)
 }

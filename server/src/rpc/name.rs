@@ -1,7 +1,7 @@
 //! Resource names: `hosts/H`, `hosts/H/targets/T`, `incidents/I`, and `fleet`.
 
 use prunella_model::policy::Scope;
-use prunella_model::{HostId, IncidentId, TargetName, TargetRef};
+use prunella_model::{HostId, IncidentId, MaintenanceName, TargetName, TargetRef};
 use tonic::Status;
 
 use super::error::invalid;
@@ -50,11 +50,7 @@ pub fn of_incident(id: IncidentId) -> String {
 /// The name of what a pause covers.
 #[must_use]
 pub fn of_scope(scope: &Scope) -> String {
-    match scope {
-        Scope::Fleet => "fleet".to_owned(),
-        Scope::Host(host) => of_host(host),
-        Scope::Target(host, target) => format!("hosts/{host}/targets/{target}"),
-    }
+    scope.to_string()
 }
 
 /// Reads `hosts/H`.
@@ -88,19 +84,21 @@ pub fn incident(field: &str, name: &str) -> Result<IncidentId, Status> {
     id.parse().map_err(|error| invalid(field, format!("{error}; the whole name is like incidents/6740e3a0-17")))
 }
 
-/// Reads `fleet`, `hosts/H` or `hosts/H/targets/T`.
+/// Reads `fleet`, `groups/G`, `hosts/H`, `hosts/H/targets/T` or `operators/O`.
 ///
 /// # Errors
 /// The status for the caller.
 pub fn scope(field: &str, name: &str) -> Result<Scope, Status> {
-    if name == "fleet" {
-        return Ok(Scope::Fleet);
-    }
-    match within(field, name)? {
-        Within::Host(host) => Ok(Scope::Host(host)),
-        Within::Target(it) => Ok(Scope::Target(it.host, it.target)),
-        Within::All => Err(invalid(field, "must be fleet, hosts/H or hosts/H/targets/T")),
-    }
+    name.parse().map_err(|error: prunella_model::scope::BadScope| invalid(field, error))
+}
+
+/// Reads `maintenances/M`.
+///
+/// # Errors
+/// The status for the caller.
+pub fn maintenance(field: &str, name: &str) -> Result<MaintenanceName, Status> {
+    let text = name.strip_prefix("maintenances/").unwrap_or(name);
+    MaintenanceName::new(text).map_err(|error| invalid(field, error))
 }
 
 /// Reads nothing, `hosts/H` or `hosts/H/targets/T`.

@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use prunella_model::incident::Incident;
-use prunella_model::policy::Scope;
 use prunella_model::record::{AuditEntry, Change, Stored};
 use prunella_model::{CommandId, HostId, Id, IncidentId, Timestamp};
 use serde::de::DeserializeOwned;
@@ -34,6 +33,8 @@ const COMMANDS: &str = "command/";
 const KNOWLEDGE: &str = "knowledge/";
 const HOSTS: &str = "host/";
 const PAUSES: &str = "pause/";
+const MODES: &str = "mode/";
+const MAINTENANCES: &str = "maintenance/";
 const PARCELS: &str = "outbox/";
 
 /// Prefix of the records of enrolled hosts, kept by the enrolment service.
@@ -156,6 +157,8 @@ impl<S: Store> Repository<S> {
             knowledge: self.values(KNOWLEDGE).await?,
             hosts: self.values(HOSTS).await?,
             pauses: self.values(PAUSES).await?,
+            modes: self.values(MODES).await?,
+            maintenances: self.values(MAINTENANCES).await?,
             policy: self.read(POLICY).await?.map(|(policy, _)| policy),
         })
     }
@@ -378,8 +381,12 @@ impl Sorting {
             }
             Change::PutHost(it) => self.put(None, host_key(&it.host), it)?,
             Change::DropHost(host) => self.delete(None, host_key(host)),
-            Change::PutPause(it) => self.put(None, pause_key(&it.scope), it)?,
-            Change::DropPause(scope) => self.delete(None, pause_key(scope)),
+            Change::PutPause(it) => self.put(None, format!("{PAUSES}{}", it.scope), it)?,
+            Change::DropPause(scope) => self.delete(None, format!("{PAUSES}{scope}")),
+            Change::PutMode(it) => self.put(None, format!("{MODES}{}", it.scope), it)?,
+            Change::DropMode(scope) => self.delete(None, format!("{MODES}{scope}")),
+            Change::PutMaintenance(it) => self.put(None, format!("{MAINTENANCES}{}", it.name), it)?,
+            Change::DropMaintenance(name) => self.delete(None, format!("{MAINTENANCES}{name}")),
             Change::PutPolicy(it) => self.put(None, POLICY.to_owned(), it)?,
         }
         Ok(())
@@ -450,14 +457,6 @@ fn command_key(id: CommandId) -> String {
 
 fn host_key(host: &HostId) -> String {
     format!("{HOSTS}{host}")
-}
-
-fn pause_key(scope: &Scope) -> String {
-    match scope {
-        Scope::Fleet => format!("{PAUSES}fleet"),
-        Scope::Host(host) => format!("{PAUSES}host/{host}"),
-        Scope::Target(host, target) => format!("{PAUSES}target/{host}/{target}"),
-    }
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use prunella_model::host::HostReport;
 use prunella_model::incident::Severity;
 use prunella_model::observation::Frame;
 use prunella_model::outcome::OutcomeReport;
-use prunella_model::policy::{FleetPolicy, Scope};
+use prunella_model::policy::{FleetPolicy, Mode, Scope};
 use prunella_model::record::{AuditEntry, Change};
 use prunella_model::{
-    CommandId, Generation, HostId, IncidentId, OperatorName, RepairName, TargetName, TargetRef, Timestamp,
+    CommandId, Generation, HostId, IncidentId, MaintenanceName, OperatorName, RepairName, TargetName, TargetRef,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +114,33 @@ pub enum Request {
     Resume {
         /// What.
         scope: Scope,
+    },
+    /// Set a mode at run time.
+    SetMode {
+        /// What: the fleet or a group.
+        scope: Scope,
+        /// The mode; null goes back to the policy's.
+        mode: Option<Mode>,
+        /// Why.
+        why: String,
+    },
+    /// Keep repairs away for a while.
+    Maintain {
+        /// Its name; unique in the fleet.
+        name: MaintenanceName,
+        /// What.
+        scope: Scope,
+        /// Why.
+        why: String,
+        /// From when; a time that has passed means now.
+        from: Timestamp,
+        /// Until when; null means until it is ended.
+        until: Option<Timestamp>,
+    },
+    /// End a maintenance, begun or not.
+    EndMaintenance {
+        /// Its name.
+        name: MaintenanceName,
     },
     /// Try a repair now. Brakes of pacing do not apply; rules that prevent harm do.
     Repair {

@@ -210,6 +210,7 @@ impl Engine {
             let needs = self.declared_needs(key);
             let service = self.target_at(key).report.service.clone();
             self.topology.remove(key, service.as_ref(), &needs);
+            self.leave_groups(key);
         }
     }
 
@@ -223,6 +224,7 @@ impl Engine {
             let needs = self.declared_needs(key);
             let service = self.target_at(key).report.service.clone();
             self.topology.insert(key, service.as_ref(), needs);
+            self.join_groups(key);
         }
     }
 

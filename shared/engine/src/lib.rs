@@ -11,6 +11,7 @@ mod clock;
 mod detect;
 mod diagnosis;
 pub mod event;
+mod groups;
 mod health;
 mod host;
 mod incident;
@@ -18,6 +19,7 @@ mod intake;
 mod invariants;
 mod key;
 mod knowledge;
+mod orders;
 mod out;
 mod plan;
 mod repairs;
@@ -41,8 +43,8 @@ use prunella_model::event::{EventKind, FleetEvent};
 use prunella_model::incident::Severity;
 use prunella_model::observation::Sha256;
 use prunella_model::policy::{FleetPolicy, Scope};
-use prunella_model::record::{AuditEntry, Change, CommandRecord, PauseRecord};
-use prunella_model::{CommandId, FleetName, HostId, Id, IncidentId, TargetRef, Timestamp};
+use prunella_model::record::{AuditEntry, Change, CommandRecord, MaintenanceRecord, ModeRecord, PauseRecord};
+use prunella_model::{CommandId, FleetName, HostId, Id, IncidentId, MaintenanceName, TargetRef, Timestamp};
 
 pub use event::{Decision, Decisions, Event, Reply, Request};
 use host::Host;
@@ -91,6 +93,9 @@ pub struct Engine {
     in_flight: BTreeMap<Key, CommandId>,
     knowledge: Knowledge,
     pauses: BTreeMap<Scope, PauseRecord>,
+    /// Modes that were set at run time.
+    modes: BTreeMap<Scope, ModeRecord>,
+    maintenances: BTreeMap<MaintenanceName, MaintenanceRecord>,
     timers: Timers,
     /// Incidents that brakes of the fleet hold back, worst and oldest first.
     queue: BTreeSet<(Reverse<Severity>, IncidentId)>,
@@ -101,6 +106,8 @@ pub struct Engine {
     cold: Option<Cold>,
     /// The newest version among the agents, as numbers and as text.
     newest_agent: Option<((u64, u64, u64), String)>,
+    /// How often each brake began to hold a repair, since the start.
+    held_back: BTreeMap<&'static str, u64>,
     repaired: u64,
     repair_time: Duration,
     incidents_made: u64,
@@ -160,6 +167,9 @@ impl Engine {
             Timer::Confirm(key) => self.confirm(key),
             Timer::Series(host, series) => self.series_due(host, series),
             Timer::Pause(scope) => self.pause_ended(&scope),
+            Timer::Maintenance(name) => {
+                self.maintenance_due(&name);
+            }
             Timer::Fleet => {
                 self.warm_up();
                 if let Some(cold) = &self.cold {

@@ -2,8 +2,7 @@
 
 use prunella_model::event::EventKind;
 use prunella_model::incident::{Closing, Fault, IncidentState, Severity};
-use prunella_model::policy::Scope;
-use prunella_model::record::{Change, PauseRecord};
+use prunella_model::record::MaintenanceRecord;
 use prunella_model::{CommandId, IncidentId, OperatorName, RepairName, RuleName, TargetRef, Timestamp};
 
 use crate::Engine;
@@ -14,12 +13,11 @@ use crate::incident::{Forced, REPORTED};
 use crate::key::{Key, at};
 use crate::knowledge::fingerprint;
 use crate::repairs;
-use crate::timers::Timer;
 
 /// The name that faults carry on which a person wants a repair though no rule sees one.
 const REQUESTED: &str = "requested";
 
-fn refused(reason: &str, message: impl Into<String>) -> Reply {
+pub(crate) fn refused(reason: &str, message: impl Into<String>) -> Reply {
     Reply::Refused { reason: reason.to_owned(), message: message.into() }
 }
 
@@ -29,110 +27,16 @@ impl Engine {
         let reply = match request {
             Request::Pause { scope, why, until } => self.pause(by, scope, why, until),
             Request::Resume { scope } => self.resume(by, &scope),
+            Request::SetMode { scope, mode, why } => self.set_mode(by, scope, mode, why),
+            Request::Maintain { name, scope, why, from, until } => {
+                self.maintain(MaintenanceRecord { name, scope, by: by.clone(), why, from, until })
+            }
+            Request::EndMaintenance { name } => self.end_maintenance(by, &name),
             Request::Repair { target, repair, why, dry_run } => self.ask_repair(by, &target, repair, why, dry_run),
             Request::Cancel { incident, why } => self.cancel(by, incident, &why),
             Request::Report { target, severity, summary } => self.report(by, &target, severity, summary),
         };
         self.out.replies.push(Decision::Reply { token, reply });
-    }
-
-    fn pause(&mut self, by: &OperatorName, scope: Scope, why: String, until: Option<Timestamp>) -> Reply {
-        if until.is_some_and(|until| until <= self.now) {
-            return refused("UNTIL_IN_THE_PAST", "the pause would have ended already: give a later time, or none");
-        }
-        if let Some(missing) = self.missing(&scope) {
-            return Reply::NotFound { what: missing };
-        }
-        let record = PauseRecord { scope: scope.clone(), by: by.clone(), why: why.clone(), since: self.now, until };
-        self.pauses.insert(scope.clone(), record.clone());
-        self.out.changes.push(Change::PutPause(record));
-        match until {
-            Some(until) => self.timers.set(Timer::Pause(scope.clone()), until, self.now),
-            None => self.timers.clear(&Timer::Pause(scope.clone())),
-        }
-        let stopped = self.cancel_under_way(&scope);
-        self.wake_scope(&scope);
-        let subject = subject(&scope);
-        self.audit_as(format!("operator/{by}"), "paused", subject.clone(), None, why.clone());
-        let key = self.scope_key(&scope);
-        self.announce(EventKind::Paused, key, None, format!("{subject} paused by {by}: {why}"));
-        let stopped = match stopped {
-            0 => String::new(),
-            count => format!("; {count} commands under way are asked to stop before their next step"),
-        };
-        Reply::Done { incident: None, message: format!("{subject} is paused{stopped}") }
-    }
-
-    fn resume(&mut self, by: &OperatorName, scope: &Scope) -> Reply {
-        let subject = subject(scope);
-        if self.pauses.remove(scope).is_none() {
-            return Reply::NotFound { what: format!("pause of {subject}") };
-        }
-        self.lift(scope, &format!("operator/{by}"), &format!("{subject} resumed by {by}"));
-        Reply::Done { incident: None, message: format!("{subject} is resumed") }
-    }
-
-    /// A pause ends by itself.
-    pub(crate) fn pause_ended(&mut self, scope: &Scope) {
-        if self.pauses.remove(scope).is_some() {
-            let line = format!("the pause of {} has ended", subject(scope));
-            self.lift(scope, "engine", &line);
-        }
-    }
-
-    fn lift(&mut self, scope: &Scope, actor: &str, line: &str) {
-        self.timers.clear(&Timer::Pause(scope.clone()));
-        self.out.changes.push(Change::DropPause(scope.clone()));
-        self.wake_scope(scope);
-        self.freed = true;
-        self.audit_as(actor.to_owned(), "resumed", subject(scope), None, line.to_owned());
-        let key = self.scope_key(scope);
-        self.announce(EventKind::Resumed, key, None, line.to_owned());
-    }
-
-    fn scope_key(&self, scope: &Scope) -> Option<Key> {
-        match scope {
-            Scope::Fleet | Scope::Host(_) => None,
-            Scope::Target(host, target) => self.find(&TargetRef::new(host.clone(), target.clone())),
-        }
-    }
-
-    fn missing(&self, scope: &Scope) -> Option<String> {
-        match scope {
-            Scope::Fleet => None,
-            Scope::Host(host) => (!self.names.contains_key(host)).then(|| format!("hosts/{host}")),
-            Scope::Target(host, target) => {
-                let found = self.find(&TargetRef::new(host.clone(), target.clone()));
-                found.is_none().then(|| format!("hosts/{host}/targets/{target}"))
-            }
-        }
-    }
-
-    /// The open incidents that a scope covers.
-    fn covered(&self, scope: &Scope) -> Vec<IncidentId> {
-        let covers = |key: Key| match scope {
-            Scope::Fleet => true,
-            Scope::Host(host) => self.hosts[at(key.host)].id == *host,
-            Scope::Target(host, target) => {
-                self.hosts[at(key.host)].id == *host && self.target_at(key).report.name == *target
-            }
-        };
-        self.cases.iter().filter(|(_, case)| covers(case.key)).map(|(id, _)| *id).collect()
-    }
-
-    fn wake_scope(&mut self, scope: &Scope) {
-        let covered = self.covered(scope);
-        self.woken.extend(covered);
-    }
-
-    fn cancel_under_way(&mut self, scope: &Scope) -> usize {
-        let mut stopped = 0;
-        for id in self.covered(scope) {
-            if let Some(IncidentState::Repairing { command }) = self.cases.get(&id).map(|case| case.it.state.clone()) {
-                stopped += usize::from(self.cancel_command(command));
-            }
-        }
-        stopped
     }
 
     /// Asks an agent to stop a command. False when that has been asked before.
@@ -291,18 +195,10 @@ impl Engine {
         let answer = brakes::ask(&ask);
         let mut said: Vec<String> =
             answer.holds.iter().map(|(hold, _)| format!("{} would hold it: {}", hold.brake, hold.why)).collect();
-        said.extend(answer.person);
+        said.extend(answer.person.map(|(brake, why)| format!("{brake} would leave it to a person: {why}")));
         let steps: Vec<&str> = plan.steps.iter().map(|it| it.step.kind().as_str()).collect();
         let brakes = if said.is_empty() { "no brake would hold it".to_owned() } else { said.join("; ") };
         let message = format!("would run {} ({}); {brakes}; nothing was done", plan.repair, steps.join(", "));
         Reply::Done { incident: self.target_at(key).incident, message }
-    }
-}
-
-fn subject(scope: &Scope) -> String {
-    match scope {
-        Scope::Fleet => "fleet".to_owned(),
-        Scope::Host(host) => format!("hosts/{host}"),
-        Scope::Target(host, target) => format!("hosts/{host}/targets/{target}"),
     }
 }

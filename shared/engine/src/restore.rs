@@ -58,12 +58,15 @@ impl Engine {
             in_flight: BTreeMap::new(),
             knowledge: Knowledge::load(stored.knowledge),
             pauses: stored.pauses.into_iter().map(|pause| (pause.scope.clone(), pause)).collect(),
+            modes: stored.modes.into_iter().map(|mode| (mode.scope.clone(), mode)).collect(),
+            maintenances: stored.maintenances.into_iter().map(|it| (it.name.clone(), it)).collect(),
             timers: Timers::default(),
             queue: BTreeSet::new(),
             decided: VecDeque::new(),
             troubled: 0,
             cold: None,
             newest_agent: None,
+            held_back: BTreeMap::new(),
             repaired: 0,
             repair_time: Duration::ZERO,
             incidents_made: 0,
@@ -83,6 +86,12 @@ impl Engine {
         let ends: Vec<_> = engine.pauses.values().filter_map(|it| Some((it.scope.clone(), it.until?))).collect();
         for (scope, until) in ends {
             engine.timers.set(Timer::Pause(scope), until, now);
+        }
+        for it in engine.maintenances.values() {
+            let due = if it.from > now { Some(it.from) } else { it.until };
+            if let Some(due) = due {
+                engine.timers.set(Timer::Maintenance(it.name.clone()), due, now);
+            }
         }
         engine.out = Out::default();
         engine

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prunella_model::host::{ProbeReport, TargetReport};
 use prunella_model::observation::{Finding, Instance, Observation, ProbeKind, Status};
 use prunella_model::step::StepKind;
-use prunella_model::{IncidentId, ProbeName, RepairName, RuleName, Timestamp};
+use prunella_model::{GroupName, IncidentId, ProbeName, RepairName, RuleName, Timestamp};
 
 use crate::cause::Cause;
 use crate::incident::verify::{TICK_LEAST, TICK_MOST};
@@ -237,6 +237,8 @@ pub(crate) struct Target {
     pub(crate) muted: BTreeSet<RuleName>,
     /// Incidents whose diagnosis stands on this target.
     pub(crate) watchers: BTreeSet<IncidentId>,
+    /// The groups that it belongs to.
+    pub(crate) groups: Vec<GroupName>,
     /// What its host's last review found, to see when dependents must be judged again.
     pub(crate) ailing: bool,
     /// When its agent was last asked to probe it.
@@ -261,6 +263,7 @@ impl Target {
             relapses: VecDeque::new(),
             muted: BTreeSet::new(),
             watchers: BTreeSet::new(),
+            groups: Vec::new(),
             ailing: false,
             asked: None,
             well_since: None,

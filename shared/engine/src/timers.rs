@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use prunella_model::policy::Scope;
-use prunella_model::{CommandId, IncidentId, Timestamp};
+use prunella_model::{CommandId, IncidentId, MaintenanceName, Timestamp};
 
 use crate::key::Key;
 
@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Series(u32, u32),
     /// A pause ends by itself.
     Pause(Scope),
+    /// A maintenance begins or ends.
+    Maintenance(MaintenanceName),
     /// A brake of the whole fleet may release.
     Fleet,
 }

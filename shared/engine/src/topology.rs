@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prunella_model::host::Dependency;
 use prunella_model::observation::{ProbeKind, Status};
-use prunella_model::{IncidentId, ServiceName, TargetRef, Timestamp};
+use prunella_model::{GroupName, IncidentId, ServiceName, TargetRef, Timestamp};
 
 use crate::Engine;
+use crate::groups::Members;
 use crate::host::Link;
 use crate::key::{Key, at};
 use crate::target::Life;
@@ -35,6 +36,8 @@ pub(crate) struct Topology {
     pub(crate) services: BTreeMap<ServiceName, BTreeSet<Key>>,
     /// Who needs it.
     pub(crate) dependents: BTreeMap<Needed, BTreeSet<Key>>,
+    /// Members of each group.
+    pub(crate) groups: BTreeMap<GroupName, Members>,
 }
 
 impl Topology {

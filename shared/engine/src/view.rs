@@ -5,9 +5,11 @@ use std::time::Duration;
 use prunella_model::host::TargetReport;
 use prunella_model::incident::Hold;
 use prunella_model::observation::Observation;
-use prunella_model::policy::Mode;
-use prunella_model::record::PauseRecord;
-use prunella_model::{BrakeName, HostId, IncidentId, MetricName, TargetRef, Timestamp};
+use prunella_model::policy::{Mode, Scope};
+use prunella_model::record::{ModeRecord, PauseRecord};
+use prunella_model::{
+    BrakeName, GroupName, HostId, IncidentId, MaintenanceName, MetricName, OperatorName, TargetRef, Timestamp,
+};
 
 /// How a host stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,17 +83,102 @@ pub struct HostView {
     pub observe_only: Option<String>,
 }
 
+/// Why a brake exists, which decides who may pass it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// It prevents harm. Nobody passes.
+    Safety,
+    /// It spreads repairs over time. A person's request and the mode Aggressive pass.
+    Pacing,
+    /// It leaves the decision to a person, whose request passes.
+    Consent,
+    /// A do-no-harm rule: asked last, of every command, whoever wants it. Nobody passes.
+    DoNoHarm,
+}
+
+impl Class {
+    /// The class's name in output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Safety => "safety",
+            Self::Pacing => "pacing",
+            Self::Consent => "consent",
+            Self::DoNoHarm => "do_no_harm",
+        }
+    }
+}
+
+/// What the brakes of the fleet or a group leave through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Throttle {
+    /// Everything that no other brake holds.
+    Normal,
+    /// Less: only critical faults, or one repair at a time.
+    Throttled,
+    /// Nothing, for now.
+    Blocked,
+}
+
+/// One group, as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupView {
+    /// Which one.
+    pub group: GroupName,
+    /// Its hosts, by name.
+    pub hosts: Vec<HostId>,
+    /// How many of them are seen to be healthy.
+    pub healthy: u32,
+    /// How many are under repair or not yet verified.
+    pub under_repair: u32,
+    /// How many may be at the same time.
+    pub concurrent: u32,
+    /// How many must remain healthy while one that serves is repaired.
+    pub minimum_healthy: u32,
+    /// Whether it has one host only, so that neither limit applies.
+    pub exempt: bool,
+    /// Its mode; null means the fleet's.
+    pub mode: Option<Mode>,
+    /// What is left through.
+    pub throttle: Throttle,
+    /// Why not more; null when nothing is held back.
+    pub throttle_why: Option<String>,
+}
+
+/// One maintenance or window, as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaintenanceView {
+    /// Its name.
+    pub name: MaintenanceName,
+    /// What it covers.
+    pub scope: Scope,
+    /// Who made it; null for a window of the policy.
+    pub by: Option<OperatorName>,
+    /// Why.
+    pub why: String,
+    /// From when; null for a window of the policy.
+    pub from: Option<Timestamp>,
+    /// Until when; null means until it is ended, or for a window that it is not open.
+    pub until: Option<Timestamp>,
+    /// Whether it holds repairs now.
+    pub active: bool,
+}
+
 /// One brake, as it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BrakeView {
     /// Which one.
     pub brake: BrakeName,
+    /// Who may pass it.
+    pub class: Class,
     /// What it counts, in a line.
     pub counts: String,
     /// What it has counted, where that is one figure.
     pub current: Option<f64>,
     /// Its limit, where that is one figure.
     pub limit: Option<f64>,
+    /// How often it began to hold a repair since the server started.
+    pub held: u64,
     /// What it holds back now.
     pub holding: Vec<(IncidentId, Hold)>,
 }
@@ -125,6 +212,12 @@ pub struct FleetView {
     pub mean_time_to_repair: Option<Duration>,
     /// Pauses in force.
     pub pauses: Vec<PauseRecord>,
+    /// Modes that were set at run time.
+    pub modes: Vec<ModeRecord>,
+    /// What the fleet's brakes leave through.
+    pub throttle: Throttle,
+    /// Why not more; null when nothing is held back.
+    pub throttle_why: Option<String>,
     /// Whether the engine waits for hosts to come back after a start, and until when at most.
     pub cold_until: Option<Timestamp>,
 }

@@ -1,15 +1,17 @@
 //! What the engine believes, for people to read.
 
+use std::collections::BTreeSet;
+
 use prunella_model::incident::{Fault, Incident, IncidentState};
 use prunella_model::observation::Observation;
 use prunella_model::record::{CommandRecord, KnowledgeRecord};
-use prunella_model::{CommandId, HostId, IncidentId, TargetRef, Timestamp};
+use prunella_model::{CommandId, GroupName, HostId, IncidentId, TargetRef, Timestamp};
 
 use crate::Engine;
 use crate::host::Link;
 use crate::key::{Key, at, next};
 use crate::topology::Need;
-use crate::view::{FleetView, HostView, Reading, TargetView};
+use crate::view::{FleetView, GroupView, HostView, MaintenanceView, Reading, TargetView};
 
 /// An incident about which nothing is known but its fault.
 pub(crate) fn blank(fault: Fault, now: Timestamp) -> Incident {
@@ -36,9 +38,10 @@ impl Engine {
         let known = || self.names.values().map(|index| &self.hosts[at(*index)]);
         let count = |link: &dyn Fn(Link) -> bool| known().filter(|host| link(host.link)).count();
         let states = || self.cases.values().map(|case| &case.it.state);
+        let (throttle, throttle_why) = self.throttle();
         FleetView {
             at: now,
-            mode: self.policy.mode,
+            mode: self.fleet_mode(),
             policy_version: self.policy.version,
             online: count(&|link| link == Link::Online),
             left: count(&|link| link == Link::Left),
@@ -52,8 +55,63 @@ impl Engine {
                 .ok()
                 .and_then(|count| self.repair_time.checked_div(count)),
             pauses: self.pauses.values().cloned().collect(),
+            modes: self.modes.values().cloned().collect(),
+            throttle,
+            throttle_why,
             cold_until: self.cold.as_ref().map(|cold| cold.until),
         }
+    }
+
+    /// Every group, by name: those that have members, and those that the policy names.
+    #[must_use]
+    pub fn groups(&self, _now: Timestamp) -> Vec<GroupView> {
+        let names: BTreeSet<&GroupName> = self.topology.groups.keys().chain(self.policy.groups.keys()).collect();
+        names.into_iter().map(|group| self.group_view(group)).collect()
+    }
+
+    fn group_view(&self, group: &GroupName) -> GroupView {
+        let members = self.topology.groups.get(group);
+        let hosts = members.into_iter().flat_map(|it| it.hosts.keys());
+        let (throttle, throttle_why) = self.group_throttle(group);
+        GroupView {
+            group: group.clone(),
+            hosts: hosts.map(|host| self.hosts[at(*host)].id.clone()).collect(),
+            healthy: next(self.group_healthy(group).len()),
+            under_repair: members.map_or(0, |it| next(it.busy.len())),
+            concurrent: self.group_limit(group),
+            minimum_healthy: self.group_minimum(group),
+            exempt: members.is_some_and(|it| it.len() == 1),
+            mode: self.group_mode(group),
+            throttle,
+            throttle_why,
+        }
+    }
+
+    /// Every maintenance that people made, and every window of the policy, by name.
+    #[must_use]
+    pub fn maintenances(&self, now: Timestamp) -> Vec<MaintenanceView> {
+        let made = self.maintenances.values().map(|it| MaintenanceView {
+            name: it.name.clone(),
+            scope: it.scope.clone(),
+            by: Some(it.by.clone()),
+            why: it.why.clone(),
+            from: Some(it.from),
+            until: it.until,
+            active: it.from <= now,
+        });
+        let windows = self.policy.maintenance.iter().map(|(name, it)| {
+            let until = it.open_until(now);
+            MaintenanceView {
+                name: name.clone(),
+                scope: it.scope.clone(),
+                by: None,
+                why: it.why.clone(),
+                from: None,
+                until,
+                active: until.is_some(),
+            }
+        });
+        made.chain(windows).collect()
     }
 
     /// Every host, by name.

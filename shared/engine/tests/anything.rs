@@ -230,34 +230,7 @@ impl World {
     }
 
     fn store(&mut self, change: Change) {
-        let stored = &mut self.stored;
-        match change {
-            Change::PutIncident(it) => {
-                stored.incidents.retain(|old| old.id != it.id);
-                stored.incidents.push(*it);
-            }
-            Change::CloseIncident(it) => stored.incidents.retain(|old| old.id != it.id),
-            Change::PutCommand(it) => {
-                stored.commands.retain(|old| old.intent.id != it.intent.id);
-                stored.commands.push(*it);
-            }
-            Change::DropCommand(id) => stored.commands.retain(|old| old.intent.id != id),
-            Change::PutKnowledge(it) => {
-                stored.knowledge.retain(|old| (&old.fingerprint, &old.repair) != (&it.fingerprint, &it.repair));
-                stored.knowledge.push(it);
-            }
-            Change::PutHost(it) => {
-                stored.hosts.retain(|old| old.host != it.host);
-                stored.hosts.push(*it);
-            }
-            Change::DropHost(host) => stored.hosts.retain(|old| old.host != host),
-            Change::PutPause(it) => {
-                stored.pauses.retain(|old| old.scope != it.scope);
-                stored.pauses.push(it);
-            }
-            Change::DropPause(scope) => stored.pauses.retain(|old| old.scope != scope),
-            Change::PutPolicy(it) => stored.policy = Some(*it),
-        }
+        self.stored.apply(change);
     }
 
     fn wait(&mut self, millis: u32) -> Result<(), TestCaseError> {

@@ -42,6 +42,8 @@ pub enum EventKind {
     Paused,
     /// A pause ended.
     Resumed,
+    /// A mode was set at run time.
+    ModeChanged,
     /// The policy changed.
     PolicyChanged,
     /// An invariant of the engine does not hold. This is a defect: please report it.
@@ -50,7 +52,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::FaultDetected,
         Self::FaultCleared,
         Self::FaultClassified,
@@ -68,6 +70,7 @@ impl EventKind {
         Self::HostLost,
         Self::Paused,
         Self::Resumed,
+        Self::ModeChanged,
         Self::PolicyChanged,
         Self::InvariantBroken,
     ];
@@ -93,6 +96,7 @@ impl EventKind {
             Self::HostLost => "host_lost",
             Self::Paused => "paused",
             Self::Resumed => "resumed",
+            Self::ModeChanged => "mode_changed",
             Self::PolicyChanged => "policy_changed",
             Self::InvariantBroken => "invariant_broken",
         }

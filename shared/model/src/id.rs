@@ -136,6 +136,10 @@ names! {
     ProbeName = "probe name";
     /// The name of a directory or a file that belongs to a target, as the host's administrator named it.
     PartName = "part name";
+    /// The name of a group of targets that are repaired with regard to each other.
+    GroupName = "group name";
+    /// The name of a maintenance: a time in which a person wants nothing to be repaired.
+    MaintenanceName = "maintenance name";
     /// The name of a cause, for example `config_corrupted`.
     CauseName = "cause name";
     /// The name of a brake, for example `per_host`.

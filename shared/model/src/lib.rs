@@ -13,11 +13,14 @@ pub mod observation;
 pub mod outcome;
 pub mod policy;
 pub mod record;
+pub mod scope;
 pub mod step;
 pub mod time;
+pub mod window;
 
 pub use id::{
-    BrakeName, CauseName, FleetName, HostId, MetricName, OperatorName, PartName, ProbeName, RepairName, RuleName,
+    BrakeName, CauseName, FleetName, GroupName, HostId, MaintenanceName, MetricName, OperatorName, PartName, ProbeName,
+    RepairName, RuleName,
 };
 pub use id::{CommandId, Generation, Id, IncidentId};
 pub use id::{ServiceName, TargetName, TargetRef};

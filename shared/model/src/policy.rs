@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::host::Dependency;
 use crate::incident::Severity;
 use crate::time::span;
-use crate::{HostId, RepairName, RuleName, ServiceName, TargetName};
+use crate::window::Window;
+use crate::{GroupName, HostId, MaintenanceName, RepairName, RuleName, ServiceName};
+
+pub use crate::scope::Scope;
 
 /// How eagerly repairs are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -26,6 +29,22 @@ pub enum Mode {
     Conservative,
     /// Decide and show, repair nothing.
     Disabled,
+}
+
+impl Mode {
+    /// All modes, from the boldest to the most careful.
+    pub const ALL: [Self; 4] = [Self::Aggressive, Self::Balanced, Self::Conservative, Self::Disabled];
+
+    /// The mode's name in configuration and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aggressive => "aggressive",
+            Self::Balanced => "balanced",
+            Self::Conservative => "conservative",
+            Self::Disabled => "disabled",
+        }
+    }
 }
 
 /// A named set of defaults.
@@ -150,6 +169,47 @@ pub struct ServicePolicy {
     pub minimum_healthy: Option<u32>,
 }
 
+/// A group of targets that are repaired with regard to each other.
+///
+/// A target belongs when its host or its service is named, when it or its host carries all of `labels`, or when it or
+/// its host carries the label `group` with the group's name. A group that only labels name needs no entry here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GroupPolicy {
+    /// Hosts whose targets belong.
+    pub hosts: Vec<HostId>,
+    /// Services whose members belong.
+    pub services: Vec<ServiceName>,
+    /// Labels that make a target belong when it or its host carries all of them; none means that labels do not matter.
+    pub labels: BTreeMap<String, String>,
+    /// How eagerly its members are repaired; null means as the fleet.
+    pub mode: Option<Mode>,
+    /// How many of its hosts may be under repair at the same time; null means one, or 5 % of them.
+    pub concurrent: Option<u32>,
+    /// The fewest of its hosts that must remain healthy while one that serves is repaired; null means one.
+    pub minimum_healthy: Option<u32>,
+    /// Whether more than half of its hosts must remain healthy, as databases need that vote.
+    pub quorum: bool,
+}
+
+/// A condition under which nothing is repaired: while an open incident has a fault of that rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blocker {
+    /// What it holds back.
+    #[serde(with = "crate::scope::text")]
+    pub scope: Scope,
+    /// The rule whose faults hold it back.
+    pub rule: RuleName,
+    /// Where that fault must be.
+    #[serde(with = "crate::scope::text", default = "everywhere")]
+    pub on: Scope,
+}
+
+const fn everywhere() -> Scope {
+    Scope::Fleet
+}
+
 /// The whole policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -173,6 +233,12 @@ pub struct FleetPolicy {
     pub forbid_repairs: Vec<RepairName>,
     /// Services, by name.
     pub services: BTreeMap<ServiceName, ServicePolicy>,
+    /// Groups, by name.
+    pub groups: BTreeMap<GroupName, GroupPolicy>,
+    /// Times of the week in which nothing is repaired, by name.
+    pub maintenance: BTreeMap<MaintenanceName, Window>,
+    /// Conditions under which nothing is repaired, by name.
+    pub blockers: BTreeMap<MaintenanceName, Blocker>,
 }
 
 impl Default for FleetPolicy {
@@ -187,6 +253,9 @@ impl Default for FleetPolicy {
             rules: BTreeMap::new(),
             forbid_repairs: Vec::new(),
             services: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            maintenance: BTreeMap::new(),
+            blockers: BTreeMap::new(),
         }
     }
 }
@@ -237,17 +306,6 @@ impl FleetPolicy {
             ],
         }
     }
-}
-
-/// Who or what a pause covers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Scope {
-    /// Everything.
-    Fleet,
-    /// One host.
-    Host(HostId),
-    /// One target of one host.
-    Target(HostId, TargetName),
 }
 
 mod optional_span {

@@ -8,8 +8,8 @@ use crate::command::Intent;
 use crate::host::HostReport;
 use crate::incident::{Fingerprint, Incident};
 use crate::outcome::OutcomeReport;
-use crate::policy::{FleetPolicy, Scope};
-use crate::{Generation, HostId, OperatorName, RepairName, Timestamp};
+use crate::policy::{FleetPolicy, Mode, Scope};
+use crate::{Generation, HostId, MaintenanceName, OperatorName, RepairName, Timestamp};
 
 /// A command from the decision to its acknowledged outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +83,38 @@ pub struct PauseRecord {
     pub until: Option<Timestamp>,
 }
 
+/// A mode that a person set at run time. It takes the place of the policy's until it is lifted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModeRecord {
+    /// What it covers: the fleet or a group.
+    pub scope: Scope,
+    /// The mode.
+    pub mode: Mode,
+    /// Who set it.
+    pub by: OperatorName,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A time in which a person wants nothing to be repaired. Several may cover the same thing, each with its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceRecord {
+    /// Its name; unique in the fleet.
+    pub name: MaintenanceName,
+    /// What it covers.
+    pub scope: Scope,
+    /// Who made it.
+    pub by: OperatorName,
+    /// Why.
+    pub why: String,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when; null means until it is ended.
+    pub until: Option<Timestamp>,
+}
+
 /// One change of what is stored. All changes of one step are committed together, before any effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Change {
@@ -104,6 +136,14 @@ pub enum Change {
     PutPause(PauseRecord),
     /// Lift a pause.
     DropPause(Scope),
+    /// Store a mode that was set at run time.
+    PutMode(ModeRecord),
+    /// Go back to the policy's mode.
+    DropMode(Scope),
+    /// Store a maintenance.
+    PutMaintenance(MaintenanceRecord),
+    /// End a maintenance.
+    DropMaintenance(MaintenanceName),
     /// Store the policy.
     PutPolicy(Box<FleetPolicy>),
 }
@@ -121,8 +161,57 @@ pub struct Stored {
     pub hosts: Vec<HostRecord>,
     /// Pauses.
     pub pauses: Vec<PauseRecord>,
+    /// Modes that were set at run time.
+    #[serde(default)]
+    pub modes: Vec<ModeRecord>,
+    /// Maintenances that have not been ended.
+    #[serde(default)]
+    pub maintenances: Vec<MaintenanceRecord>,
     /// The policy; null before the first.
     pub policy: Option<FleetPolicy>,
+}
+
+impl Stored {
+    /// Makes one change, as a store does. For tests and simulators that keep what is stored in memory.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::PutIncident(it) => {
+                self.incidents.retain(|old| old.id != it.id);
+                self.incidents.push(*it);
+            }
+            Change::CloseIncident(it) => self.incidents.retain(|old| old.id != it.id),
+            Change::PutCommand(it) => {
+                self.commands.retain(|old| old.intent.id != it.intent.id);
+                self.commands.push(*it);
+            }
+            Change::DropCommand(id) => self.commands.retain(|old| old.intent.id != id),
+            Change::PutKnowledge(it) => {
+                self.knowledge.retain(|old| (&old.fingerprint, &old.repair) != (&it.fingerprint, &it.repair));
+                self.knowledge.push(it);
+            }
+            Change::PutHost(it) => {
+                self.hosts.retain(|old| old.host != it.host);
+                self.hosts.push(*it);
+            }
+            Change::DropHost(host) => self.hosts.retain(|old| old.host != host),
+            Change::PutPause(it) => {
+                self.pauses.retain(|old| old.scope != it.scope);
+                self.pauses.push(it);
+            }
+            Change::DropPause(scope) => self.pauses.retain(|old| old.scope != scope),
+            Change::PutMode(it) => {
+                self.modes.retain(|old| old.scope != it.scope);
+                self.modes.push(it);
+            }
+            Change::DropMode(scope) => self.modes.retain(|old| old.scope != scope),
+            Change::PutMaintenance(it) => {
+                self.maintenances.retain(|old| old.name != it.name);
+                self.maintenances.push(it);
+            }
+            Change::DropMaintenance(name) => self.maintenances.retain(|old| old.name != name),
+            Change::PutPolicy(it) => self.policy = Some(*it),
+        }
+    }
 }
 
 /// One line of the audit log: who did what to whom and why.

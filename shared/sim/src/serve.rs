@@ -102,6 +102,10 @@ impl World {
             | Change::DropHost(_)
             | Change::PutPause(_)
             | Change::DropPause(_)
+            | Change::PutMode(_)
+            | Change::DropMode(_)
+            | Change::PutMaintenance(_)
+            | Change::DropMaintenance(_)
             | Change::PutPolicy(_) => self.trace.add(change),
         }
     }
@@ -153,6 +157,10 @@ impl World {
                 | Change::DropHost(_)
                 | Change::PutPause(_)
                 | Change::DropPause(_)
+                | Change::PutMode(_)
+                | Change::DropMode(_)
+                | Change::PutMaintenance(_)
+                | Change::DropMaintenance(_)
                 | Change::PutPolicy(_) => {}
             }
             self.server.committed.apply(change);
@@ -290,6 +298,8 @@ impl World {
                 prunella_model::policy::Scope::Target(host, target) => {
                     *host == intent.host && intent.steps.iter().any(|step| step.target == *target)
                 }
+                // The simulator pauses none of these.
+                prunella_model::policy::Scope::Group(_) | prunella_model::policy::Scope::Operator(_) => false,
             };
             covers && *since < now && now < *until
         });

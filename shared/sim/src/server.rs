@@ -6,8 +6,10 @@ use std::time::Duration;
 use prunella_engine::{Decision, Engine};
 use prunella_model::incident::Incident;
 use prunella_model::policy::{FleetPolicy, Scope};
-use prunella_model::record::{Change, CommandRecord, HostRecord, KnowledgeRecord, PauseRecord, Stored};
-use prunella_model::{CommandId, FleetName, HostId, IncidentId, RepairName, Timestamp};
+use prunella_model::record::{
+    Change, CommandRecord, HostRecord, KnowledgeRecord, MaintenanceRecord, ModeRecord, PauseRecord, Stored,
+};
+use prunella_model::{CommandId, FleetName, HostId, IncidentId, MaintenanceName, RepairName, Timestamp};
 
 /// The records that survive the server.
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ pub(crate) struct Committed {
     pub(crate) knowledge: BTreeMap<(String, RepairName), KnowledgeRecord>,
     pub(crate) hosts: BTreeMap<HostId, HostRecord>,
     pub(crate) pauses: BTreeMap<Scope, PauseRecord>,
+    pub(crate) modes: BTreeMap<Scope, ModeRecord>,
+    pub(crate) maintenances: BTreeMap<MaintenanceName, MaintenanceRecord>,
     pub(crate) policy: Option<FleetPolicy>,
     /// Commands that were committed and have no outcome.
     pub(crate) under_way: usize,
@@ -31,6 +35,8 @@ impl Committed {
             knowledge: self.knowledge.values().cloned().collect(),
             hosts: self.hosts.values().cloned().collect(),
             pauses: self.pauses.values().cloned().collect(),
+            modes: self.modes.values().cloned().collect(),
+            maintenances: self.maintenances.values().cloned().collect(),
             policy: self.policy.clone(),
         }
     }
@@ -56,6 +62,10 @@ impl Committed {
             Change::DropHost(host) => drop(self.hosts.remove(host)),
             Change::PutPause(it) => drop(self.pauses.insert(it.scope.clone(), it.clone())),
             Change::DropPause(scope) => drop(self.pauses.remove(scope)),
+            Change::PutMode(it) => drop(self.modes.insert(it.scope.clone(), it.clone())),
+            Change::DropMode(scope) => drop(self.modes.remove(scope)),
+            Change::PutMaintenance(it) => drop(self.maintenances.insert(it.name.clone(), it.clone())),
+            Change::DropMaintenance(name) => drop(self.maintenances.remove(name)),
             Change::PutPolicy(it) => self.policy = Some(FleetPolicy::clone(it)),
         }
     }

@@ -1,10 +1,12 @@
 use prunella_model::command::{Intent, SCHEMA};
 use prunella_model::incident::{Fault, Fingerprint, IncidentState, Severity};
 use prunella_model::observation::Sha256;
-use prunella_model::policy::FleetPolicy;
-use prunella_model::record::{CommandRecord, HostRecord, KnowledgeRecord, PauseRecord};
+use prunella_model::policy::{FleetPolicy, Mode, Scope};
+use prunella_model::record::{CommandRecord, HostRecord, KnowledgeRecord, MaintenanceRecord, ModeRecord, PauseRecord};
 use prunella_model::step::{Effect, Risk, Step, TargetStep};
-use prunella_model::{FleetName, Generation, OperatorName, RepairName, RuleName, TargetName, TargetRef};
+use prunella_model::{
+    FleetName, Generation, GroupName, MaintenanceName, OperatorName, RepairName, RuleName, TargetName, TargetRef,
+};
 use std::time::Duration;
 
 use super::*;
@@ -118,12 +120,29 @@ async fn what_is_committed_is_loaded() {
         since: Timestamp::from_secs(1),
         until: None,
     };
+    let mode = ModeRecord {
+        scope: Scope::Group(GroupName::new("web").unwrap()),
+        mode: Mode::Conservative,
+        by: OperatorName::new("ada").unwrap(),
+        why: "a sale".into(),
+        since: Timestamp::from_secs(2),
+    };
+    let maintenance = MaintenanceRecord {
+        name: MaintenanceName::new("disks").unwrap(),
+        scope: Scope::Host(HostId::new("h1").unwrap()),
+        by: OperatorName::new("ada").unwrap(),
+        why: "new disks".into(),
+        from: Timestamp::from_secs(3),
+        until: Some(Timestamp::from_secs(9)),
+    };
     let whole = Stored {
         incidents: vec![incident(1), incident(2)],
         commands: vec![command(3, 1)],
         knowledge: vec![knowledge.clone()],
         hosts: vec![host("h1")],
         pauses: vec![pause.clone()],
+        modes: vec![mode.clone()],
+        maintenances: vec![maintenance.clone()],
         policy: Some(FleetPolicy::default()),
     };
     let changes = [
@@ -133,6 +152,8 @@ async fn what_is_committed_is_loaded() {
         Change::PutKnowledge(knowledge),
         Change::PutHost(Box::new(host("h1"))),
         Change::PutPause(pause.clone()),
+        Change::PutMode(mode.clone()),
+        Change::PutMaintenance(maintenance.clone()),
         Change::PutPolicy(Box::default()),
     ];
     repository.commit(&changes, &[]).unwrap().await.unwrap();
@@ -142,11 +163,13 @@ async fn what_is_committed_is_loaded() {
         Change::DropCommand(CommandId(id(3))),
         Change::DropHost(HostId::new("h1").unwrap()),
         Change::DropPause(pause.scope),
+        Change::DropMode(mode.scope),
+        Change::DropMaintenance(maintenance.name),
     ];
     repository.commit(&changes, &[entry("closed", Some(1))]).unwrap().await.unwrap();
     let left = repository.load().await.unwrap();
     assert_eq!((left.incidents, left.commands.len(), left.hosts.len()), (vec![incident(2)], 0, 0));
-    assert!(left.pauses.is_empty());
+    assert!(left.pauses.is_empty() && left.modes.is_empty() && left.maintenances.is_empty());
     let parcels = repository.parcels().await.unwrap();
     let expected = Parcel { audit: vec![entry("closed", Some(1))], closed: vec![incident(1)] };
     assert_eq!(parcels.iter().map(|(_, parcel)| parcel.clone()).collect::<Vec<_>>(), [expected]);

@@ -25,6 +25,13 @@ fn share(engine: &Engine) -> Option<f64> {
     Some(f64::from(engine.troubled) * 100.0 / hosts)
 }
 
+/// Why the breaker is open; null while it is closed.
+pub(super) fn open(engine: &Engine) -> Option<String> {
+    let (share, limit) = (share(engine)?, engine.policy.limits.breaker_percent);
+    let open = share > f64::from(limit);
+    open.then(|| format!("{share:.0} % of the hosts are unhealthy, more than {limit} %: one repair at a time"))
+}
+
 impl Brake for Breaker {
     fn name(&self) -> &'static str {
         "breaker"
@@ -45,12 +52,7 @@ impl Brake for Breaker {
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let engine = ask.engine;
-        let share = share(engine)?;
-        let limit = engine.policy.limits.breaker_percent;
-        if share <= f64::from(limit) {
-            return None;
-        }
-        let why = format!("{share:.0} % of the hosts are unhealthy, more than {limit} %: one repair at a time");
+        let why = open(engine)?;
         if !engine.in_flight.is_empty() {
             return Stop::when("the repair under way has ended", why);
         }

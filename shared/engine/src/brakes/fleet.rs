@@ -2,43 +2,81 @@
 
 use std::time::Duration;
 
+use prunella_model::Timestamp;
+
 use super::{Ask, Brake, Class, Reach, Stop};
 use crate::Engine;
 use crate::detect::rate;
+use crate::key::{at, next};
 
 /// Limits are given for each hundred hosts begun.
 fn hundreds(engine: &Engine) -> u32 {
-    u32::try_from(engine.names.len().div_ceil(100)).unwrap_or(u32::MAX).max(1)
+    next(engine.names.len().div_ceil(100)).max(1)
 }
 
 /// However small the fleet, so many repairs may be under way at the same time.
 const CONCURRENT_LEAST: u32 = 3;
 
-fn paced(engine: &Engine, window: Duration, limit: u32, unit: &str) -> Option<Stop> {
-    let limit = crate::key::at(limit);
-    let count = rate::within(engine.decided.iter(), window, engine.now);
-    if count < limit {
-        return None;
+/// A time of which repairs are counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Window {
+    Minute,
+    Hour,
+}
+
+impl Window {
+    /// Its name in a sentence.
+    pub(super) const fn unit(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+        }
     }
-    let until = rate::falls_below(engine.decided.iter(), window, limit)?;
-    Stop::until(until, format!("{count} repairs in the last {unit}; {limit} are allowed for a fleet of this size"))
-}
 
-fn count(engine: &Engine, window: Duration) -> Option<f64> {
-    Some(f64::from(crate::key::next(rate::within(engine.decided.iter(), window, engine.now))))
-}
+    const fn span(self) -> Duration {
+        match self {
+            Self::Minute => Duration::from_secs(60),
+            Self::Hour => Duration::from_secs(3_600),
+        }
+    }
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3_600);
+    /// How many repairs may be decided in it.
+    pub(super) fn limit(self, engine: &Engine) -> u32 {
+        let limits = &engine.policy.limits;
+        let each = match self {
+            Self::Minute => limits.fleet_per_minute,
+            Self::Hour => limits.fleet_per_hour,
+        };
+        each.saturating_mul(hundreds(engine))
+    }
+
+    /// How many were.
+    pub(super) fn count(self, engine: &Engine) -> u32 {
+        next(rate::within(engine.decided.iter(), self.span(), engine.now))
+    }
+
+    /// When that count falls below `limit`, if nothing else is repaired.
+    pub(super) fn below(self, engine: &Engine, limit: u32) -> Option<Timestamp> {
+        rate::falls_below(engine.decided.iter(), self.span(), at(limit))
+    }
+
+    fn check(self, engine: &Engine) -> Option<Stop> {
+        let (count, limit) = (self.count(engine), self.limit(engine));
+        if count < limit {
+            return None;
+        }
+        let unit = self.unit();
+        let why = format!("{count} repairs in the last {unit}; {limit} are allowed for a fleet of this size");
+        Stop::until(self.below(engine, limit)?, why)
+    }
+
+    fn gauge(self, engine: &Engine) -> (Option<f64>, Option<f64>) {
+        (Some(f64::from(self.count(engine))), Some(f64::from(self.limit(engine))))
+    }
+}
 
 /// Repairs in the last minute.
 pub(super) struct PerMinute;
-
-impl PerMinute {
-    fn limit(engine: &Engine) -> u32 {
-        engine.policy.limits.fleet_per_minute.saturating_mul(hundreds(engine))
-    }
-}
 
 impl Brake for PerMinute {
     fn name(&self) -> &'static str {
@@ -58,22 +96,16 @@ impl Brake for PerMinute {
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
-        paced(ask.engine, MINUTE, Self::limit(ask.engine), "minute")
+        Window::Minute.check(ask.engine)
     }
 
     fn gauge(&self, engine: &Engine) -> (Option<f64>, Option<f64>) {
-        (count(engine, MINUTE), Some(f64::from(Self::limit(engine))))
+        Window::Minute.gauge(engine)
     }
 }
 
 /// Repairs in the last hour.
 pub(super) struct PerHour;
-
-impl PerHour {
-    fn limit(engine: &Engine) -> u32 {
-        engine.policy.limits.fleet_per_hour.saturating_mul(hundreds(engine))
-    }
-}
 
 impl Brake for PerHour {
     fn name(&self) -> &'static str {
@@ -93,11 +125,11 @@ impl Brake for PerHour {
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
-        paced(ask.engine, HOUR, Self::limit(ask.engine), "hour")
+        Window::Hour.check(ask.engine)
     }
 
     fn gauge(&self, engine: &Engine) -> (Option<f64>, Option<f64>) {
-        (count(engine, HOUR), Some(f64::from(Self::limit(engine))))
+        Window::Hour.gauge(engine)
     }
 }
 
@@ -129,7 +161,7 @@ impl Brake for Concurrent {
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let (under_way, limit) = (ask.engine.in_flight.len(), Self::limit(ask.engine));
-        if under_way < crate::key::at(limit) {
+        if under_way < at(limit) {
             return None;
         }
         Stop::when(
@@ -139,6 +171,6 @@ impl Brake for Concurrent {
     }
 
     fn gauge(&self, engine: &Engine) -> (Option<f64>, Option<f64>) {
-        (Some(f64::from(crate::key::next(engine.in_flight.len()))), Some(f64::from(Self::limit(engine))))
+        (Some(f64::from(next(engine.in_flight.len()))), Some(f64::from(Self::limit(engine))))
     }
 }

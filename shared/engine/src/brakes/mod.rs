@@ -6,13 +6,16 @@
 mod breaker;
 mod cold_start;
 mod fleet;
+mod group;
 mod host;
+mod maintenance;
 mod member;
 mod mode;
 mod offline;
 mod pause;
 mod refused;
 mod target;
+mod throttle;
 mod unpromising;
 
 use prunella_model::incident::{Hold, Release, Severity};
@@ -26,16 +29,7 @@ use crate::view::BrakeView;
 
 pub(crate) use pause::pause_of;
 
-/// Why a brake exists, which decides who may pass it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// It prevents harm. Nobody passes.
-    Safety,
-    /// It spreads repairs over time. A person's request and the mode Aggressive pass.
-    Pacing,
-    /// It leaves the decision to a person, whose request passes.
-    Consent,
-}
+pub(crate) use crate::view::Class;
 
 /// What the same brake holds back beside this repair, which decides when it is asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +112,10 @@ pub(crate) trait Brake: Sync {
 }
 
 /// All brakes.
-pub(crate) static BRAKES: [&dyn Brake; 18] = [
+pub(crate) static BRAKES: [&dyn Brake; 23] = [
     &pause::Pause,
+    &maintenance::Maintenance,
+    &maintenance::Blockers,
     &offline::Offline,
     &offline::ObserveOnly,
     &cold_start::ColdStart,
@@ -132,6 +128,9 @@ pub(crate) static BRAKES: [&dyn Brake; 18] = [
     &host::Rollbacks,
     &host::HealthFloor,
     &member::LastMember,
+    &group::GroupConcurrent,
+    &group::GroupMinimum,
+    &throttle::ThrottleBrake,
     &fleet::PerMinute,
     &fleet::PerHour,
     &fleet::Concurrent,
@@ -145,17 +144,17 @@ pub(crate) struct Answer {
     /// What holds it, with the reach of the brake.
     pub(crate) holds: Vec<(Hold, Reach)>,
     /// Why a person must decide, if one must.
-    pub(crate) person: Option<String>,
+    pub(crate) person: Option<(&'static str, String)>,
 }
 
 /// Asks every brake.
 pub(crate) fn ask(ask: &Ask<'_>) -> Answer {
     let forced = ask.case.forced.is_some();
-    let aggressive = ask.engine.policy.mode == prunella_model::policy::Mode::Aggressive;
+    let aggressive = ask.engine.mode_of(ask.key).0 == prunella_model::policy::Mode::Aggressive;
     let mut answer = Answer::default();
     for brake in BRAKES {
         let passes = match brake.class() {
-            Class::Safety => false,
+            Class::Safety | Class::DoNoHarm => false,
             Class::Pacing => forced || aggressive,
             Class::Consent => forced,
         };
@@ -164,7 +163,7 @@ pub(crate) fn ask(ask: &Ask<'_>) -> Answer {
         }
         match brake.check(ask) {
             None => {}
-            Some(Stop::Person { why }) => answer.person = answer.person.or(Some(why)),
+            Some(Stop::Person { why }) => answer.person = answer.person.or(Some((brake.name(), why))),
             Some(Stop::Wait { why, release }) => {
                 let name = BrakeName::of(brake.name());
                 let since =
@@ -177,6 +176,13 @@ pub(crate) fn ask(ask: &Ask<'_>) -> Answer {
 }
 
 impl Engine {
+    /// A brake began to hold a repair.
+    pub(crate) fn count_hold(&mut self, brake: &str) {
+        if let Some(brake) = BRAKES.iter().find(|it| it.name() == brake) {
+            *self.held_back.entry(brake.name()).or_default() += 1;
+        }
+    }
+
     /// Every brake and what it holds back.
     #[must_use]
     pub fn brakes(&self, _now: Timestamp) -> Vec<BrakeView> {
@@ -187,7 +193,15 @@ impl Engine {
             for (id, case) in &self.cases {
                 holding.extend(case.it.holds.iter().filter(|hold| hold.brake == name).map(|hold| (*id, hold.clone())));
             }
-            BrakeView { brake: name, counts: brake.about().to_owned(), current, limit, holding }
+            BrakeView {
+                brake: name,
+                class: brake.class(),
+                counts: brake.about().to_owned(),
+                current,
+                limit,
+                held: self.held_back.get(brake.name()).copied().unwrap_or(0),
+                holding,
+            }
         };
         BRAKES.iter().map(view).collect()
     }

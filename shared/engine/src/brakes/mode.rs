@@ -1,4 +1,4 @@
-//! The fleet's mode.
+//! The mode of the fleet, or of the target's group.
 
 use prunella_model::incident::Severity;
 use prunella_model::policy::Mode;
@@ -14,7 +14,8 @@ impl Brake for ModeBrake {
     }
 
     fn about(&self) -> &'static str {
-        "In mode conservative all but critical faults are held, in mode disabled all. Releases when the mode is changed."
+        "In mode conservative all but critical faults are held, in mode disabled all. A group's mode takes the place of the \
+         fleet's, but a disabled fleet is so everywhere. Releases when the mode is changed."
     }
 
     fn class(&self) -> Class {
@@ -22,13 +23,18 @@ impl Brake for ModeBrake {
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
-        match ask.engine.policy.mode {
+        let (mode, scope) = ask.engine.mode_of(ask.key);
+        let scope = scope.spoken();
+        match mode {
             Mode::Aggressive | Mode::Balanced => None,
             Mode::Conservative if ask.severity == Severity::Critical => None,
-            Mode::Conservative => {
-                Stop::when("the mode is changed", "in mode conservative only critical faults are repaired".to_owned())
+            Mode::Conservative => Stop::when(
+                "the mode is changed",
+                format!("{scope} is in mode conservative: only critical faults are repaired"),
+            ),
+            Mode::Disabled => {
+                Stop::when("the mode is changed", format!("{scope} is in mode disabled: nothing is repaired"))
             }
-            Mode::Disabled => Stop::when("the mode is changed", "in mode disabled nothing is repaired".to_owned()),
         }
     }
 }

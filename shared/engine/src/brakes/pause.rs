@@ -1,7 +1,6 @@
-//! A person stopped repairs: of the fleet, a host or a target; or the host's administrator did.
+//! A person stopped repairs: of the fleet, a group, a host or a target; or the host's administrator did.
 
 use prunella_model::incident::Release;
-use prunella_model::policy::Scope;
 use prunella_model::record::PauseRecord;
 
 use super::{Ask, Brake, Class, Stop};
@@ -16,10 +15,7 @@ pub(crate) fn pause_of(engine: &Engine, key: Key) -> Option<&PauseRecord> {
     if engine.pauses.is_empty() {
         return None;
     }
-    let reference = engine.reference(key);
-    [Scope::Fleet, Scope::Host(reference.host.clone()), Scope::Target(reference.host, reference.target)]
-        .iter()
-        .find_map(|scope| engine.pauses.get(scope))
+    engine.pauses.values().find(|pause| engine.covers(&pause.scope, key))
 }
 
 impl Brake for Pause {
@@ -28,7 +24,7 @@ impl Brake for Pause {
     }
 
     fn about(&self) -> &'static str {
-        "Pauses of the fleet, the host or the target, and the host administrator's own. Releases when the pause is lifted \
+        "Pauses of the fleet, a group, the host or the target, and the host administrator's own. Releases when the pause is lifted \
          or ends."
     }
 
@@ -38,12 +34,7 @@ impl Brake for Pause {
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         if let Some(pause) = pause_of(ask.engine, ask.key) {
-            let what = match &pause.scope {
-                Scope::Fleet => "the fleet".to_owned(),
-                Scope::Host(host) => host.to_string(),
-                Scope::Target(host, target) => format!("{host}/{target}"),
-            };
-            let why = format!("{} paused {what}: {}", pause.by, pause.why);
+            let why = format!("{} paused {}: {}", pause.by, pause.scope.spoken(), pause.why);
             let release = match pause.until {
                 Some(until) => Release::At(until),
                 None => Release::When("the pause is lifted".to_owned()),

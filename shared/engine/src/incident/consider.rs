@@ -421,7 +421,8 @@ impl Engine {
             severity,
             rollback: plan.undoes.is_some(),
         });
-        if let Some(why) = answer.person {
+        if let Some((brake, why)) = answer.person {
+            self.count_hold(brake);
             self.escalate(id, why);
             return;
         }

@@ -93,6 +93,9 @@ impl Engine {
             target.ailing = ailing;
             target.well_since = (!ailing).then_some(now);
             self.wake_service(key);
+            for group in self.target_at(key).groups.clone() {
+                self.wake_group(&group);
+            }
         }
         let watchers = self.target_at(key).watchers.iter();
         let due: Vec<IncidentId> = watchers
@@ -243,6 +246,7 @@ impl Engine {
             self.touched(id);
         }
         if before != after {
+            self.group_work(key, after);
             self.wake_watchers(key);
         }
     }
@@ -270,6 +274,7 @@ impl Engine {
             self.audit("released", key, Some(id), format!("{} holds no longer", hold.brake));
         }
         for hold in fresh {
+            self.count_hold(hold.brake.as_str());
             let line = format!("held back by {}: {}", hold.brake, hold.why);
             self.audit("held", key, Some(id), line.clone());
             self.announce(EventKind::RepairHeld, Some(key), Some(id), line);

@@ -12,8 +12,8 @@
 //! web-1/web data 95                             a directory probe, in percent
 //! web-1/host sample cpu.used_percent 97
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
-//! ask pause fleet WHY · resume … · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT
-//! +30s · restart · forget web-1 · show incidents | stages | brakes | commands | knowledge
+//! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT
+//! +30s · restart · forget web-1 · show incidents | stages | brakes | commands | knowledge | groups
 //! each h1..h12 LINE with {}
 //! ```
 
@@ -24,9 +24,10 @@ use prunella_model::command::BootId;
 use prunella_model::host::{DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
 use prunella_model::observation::{Finding, Instance, ProbeKind, Sha256, Status};
 use prunella_model::outcome::{Outcome, Refusal};
-use prunella_model::policy::{FleetPolicy, Mode, Profile, RuleSetting};
+use prunella_model::policy::{Blocker, FleetPolicy, Mode, Profile, RuleSetting};
 use prunella_model::step::StepKind;
 use prunella_model::time::parse_span;
+use prunella_model::window::Window;
 use prunella_model::{Generation, PartName, ProbeName, RuleName, ServiceName, TargetName};
 
 /// The digest of a file's known-good content in every scenario.
@@ -61,14 +62,7 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
         let span = || parse_span(value).expect("a span");
         let number = || value.parse().expect("a number");
         match key {
-            "mode" => {
-                policy.mode = match value {
-                    "disabled" => Mode::Disabled,
-                    "conservative" => Mode::Conservative,
-                    "aggressive" => Mode::Aggressive,
-                    _ => Mode::Balanced,
-                }
-            }
+            "mode" => policy.mode = mode(value),
             "heartbeat" => policy.heartbeat = span(),
             "deadline" => policy.verification.deadline = span(),
             "probation" => policy.verification.probation = span(),
@@ -88,10 +82,53 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
                 let off = RuleSetting { enabled: Some(value != "off"), ..RuleSetting::default() };
                 policy.rules.insert(RuleName::of("unresponsive"), off);
             }
-            other => panic!("no policy key {other:?}"),
+            other => match other.split('.').collect::<Vec<_>>()[..] {
+                ["group", name, key] => group(&mut policy, name, key, value),
+                ["window", name] => {
+                    let parts: Vec<&str> = value.split(',').collect();
+                    let window = Window {
+                        scope: parts[0].parse().expect("a scope"),
+                        days: Vec::new(),
+                        from: parts[1].to_owned().try_into().expect("a time"),
+                        until: parts[2].to_owned().try_into().expect("a time"),
+                        utc_offset: parts[3].to_owned().try_into().expect("an offset"),
+                        why: String::new(),
+                    };
+                    policy.maintenance.insert(name.parse().expect("a name"), window);
+                }
+                ["blocker", name] => {
+                    let parts: Vec<&str> = value.split(',').collect();
+                    let (scope, rule) = (parts[0].parse().expect("a scope"), parts[1].parse().expect("a rule"));
+                    let blocker = Blocker { scope, rule, on: parts[2].parse().expect("a scope") };
+                    policy.blockers.insert(name.parse().expect("a name"), blocker);
+                }
+                _ => panic!("no policy key {other:?}"),
+            },
         }
     }
     policy
+}
+
+fn group(policy: &mut FleetPolicy, name: &str, key: &str, value: &str) {
+    let group = policy.groups.entry(name.parse().expect("a group name")).or_default();
+    let number = || Some(value.parse().expect("a number"));
+    match key {
+        "hosts" => group.hosts = value.split(',').map(|it| it.parse().expect("a host name")).collect(),
+        "services" => group.services = value.split(',').map(|it| it.parse().expect("a service name")).collect(),
+        "labels" => {
+            let (label, value) = value.split_once(':').expect("a label");
+            group.labels.insert(label.to_owned(), value.to_owned());
+        }
+        "mode" => group.mode = Some(mode(value)),
+        "concurrent" => group.concurrent = number(),
+        "minimum" => group.minimum_healthy = number(),
+        "quorum" => group.quorum = value == "true",
+        other => panic!("no key {other:?} of a group"),
+    }
+}
+
+pub(crate) fn mode(text: &str) -> Mode {
+    *Mode::ALL.iter().find(|it| it.as_str() == text).expect("a mode")
 }
 
 pub(crate) fn kind(probe: &str) -> ProbeKind {
@@ -123,7 +160,7 @@ pub(crate) fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
     TargetReport {
         name: name.clone(),
         service: words.get("service").map(|it| ServiceName::new(it).expect("a service name")),
-        labels: BTreeMap::new(),
+        labels: words.get("group").map(|it| ("group".to_owned(), it.to_owned())).into_iter().collect(),
         depends_on: words.list("needs").iter().map(|it| it.parse().expect("a dependency")).collect(),
         critical: words.has("critical"),
         probes: words.list("probes").iter().map(probe).collect(),

@@ -253,6 +253,7 @@ impl World {
         let rest = |from: usize| words.0.get(from..).unwrap_or_default().join(" ");
         let scope = || match words.0.get(1).copied() {
             Some("fleet") | None => Scope::Fleet,
+            Some(text) if text.contains("s/") => text.parse().expect("a scope"),
             Some(text) if text.contains('/') => Scope::Target(target(text).host, target(text).target),
             Some(text) => Scope::Host(host(text)),
         };
@@ -263,6 +264,22 @@ impl World {
                 Request::Pause { scope: scope(), why: rest(2), until }
             }
             "resume" => Request::Resume { scope: scope() },
+            "mode" => {
+                let mode = words.0.get(2).filter(|it| **it != "policy").map(|it| lang::mode(it));
+                Request::SetMode { scope: scope(), mode, why: "as asked".to_owned() }
+            }
+            "maintain" => {
+                let span = |key| words.get(key).map(|it| parse_span(it).expect("a span"));
+                let from = self.now.after(span("in").unwrap_or_default());
+                Request::Maintain {
+                    name: words.0[1].parse().expect("a name"),
+                    scope: words.0[2].parse().expect("a scope"),
+                    why: "new disks".to_owned(),
+                    from,
+                    until: span("for").map(|it| from.after(it)),
+                }
+            }
+            "end" => Request::EndMaintenance { name: words.0[1].parse().expect("a name") },
             "repair" => Request::Repair {
                 target: target(words.0[1]),
                 repair: words.0.get(2).filter(|it| **it != "dry").map(|it| it.parse().expect("a repair")),
@@ -384,34 +401,7 @@ impl World {
     }
 
     fn store(&mut self, change: Change) {
-        let stored = &mut self.stored;
-        match change {
-            Change::PutIncident(it) => {
-                stored.incidents.retain(|old| old.id != it.id);
-                stored.incidents.push(*it);
-            }
-            Change::CloseIncident(it) => stored.incidents.retain(|old| old.id != it.id),
-            Change::PutCommand(it) => {
-                stored.commands.retain(|old| old.intent.id != it.intent.id);
-                stored.commands.push(*it);
-            }
-            Change::DropCommand(id) => stored.commands.retain(|old| old.intent.id != id),
-            Change::PutKnowledge(it) => {
-                stored.knowledge.retain(|old| (&old.fingerprint, &old.repair) != (&it.fingerprint, &it.repair));
-                stored.knowledge.push(it);
-            }
-            Change::PutHost(it) => {
-                stored.hosts.retain(|old| old.host != it.host);
-                stored.hosts.push(*it);
-            }
-            Change::DropHost(host) => stored.hosts.retain(|old| old.host != host),
-            Change::PutPause(it) => {
-                stored.pauses.retain(|old| old.scope != it.scope);
-                stored.pauses.push(it);
-            }
-            Change::DropPause(scope) => stored.pauses.retain(|old| old.scope != scope),
-            Change::PutPolicy(it) => stored.policy = Some(*it),
-        }
+        self.stored.apply(change);
     }
 
     fn show(&mut self, what: &str) {
@@ -465,6 +455,26 @@ impl World {
                     lines.push(format!("{} {figures} holds {}", brake.brake, holding.join(", ")));
                 }
             }
+        }
+        if what == "groups" {
+            for it in self.engine.groups(self.now) {
+                let exempt = if it.exempt { ", exempt: one host" } else { "" };
+                lines.push(format!(
+                    "{}: {} hosts, {} healthy, {} of {} under repair, {} must stay, mode {}, {:?}{}{exempt}",
+                    it.group,
+                    it.hosts.len(),
+                    it.healthy,
+                    it.under_repair,
+                    it.concurrent,
+                    it.minimum_healthy,
+                    it.mode.map_or("of the fleet", prunella_model::policy::Mode::as_str),
+                    it.throttle,
+                    it.throttle_why.map_or_else(String::new, |why| format!(" ({why})")),
+                ));
+            }
+            let fleet = self.engine.fleet(self.now);
+            let why = fleet.throttle_why.map_or_else(String::new, |why| format!(" ({why})"));
+            lines.push(format!("fleet: mode {}, {:?}{why}", fleet.mode.as_str(), fleet.throttle));
         }
         if what == "knowledge" {
             let known = self.engine.knowledge();
