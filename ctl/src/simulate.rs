@@ -1,10 +1,13 @@
 //! `prunella simulate`: a fleet that does not exist, around the engine that does.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
+use prunella_sim::scenario::Scenario;
 use prunella_sim::{FAULTS_PER_HOST_DAY, Options, Report};
 use serde::Serialize;
 
@@ -15,6 +18,9 @@ Examples:
   prunella simulate --hosts 1000 --hours 24 --seed 7   a day of a thousand hosts
   prunella simulate --hosts 100 --hours 2 --seeds 50   fifty fleets, each of which must keep every promise
   prunella simulate --seed 7 --json                    the same for programs
+  prunella simulate --list                             the kinds of fault, and what each is for
+  prunella simulate --kinds hung,killed --hours 6      only these
+  prunella simulate --scenario mine.toml               your own kinds; docs/simulator.md says how to write them
 
 The same options always lead to the same decisions; the trace is their hash. Exit code 1 when a promise was broken.";
 
@@ -37,6 +43,16 @@ pub struct SimulateArgs {
     /// How many faults each host meets in a day, on average.
     #[arg(long, default_value_t = FAULTS_PER_HOST_DAY, value_name = "N")]
     faults: f64,
+    /// Read what may go wrong from this file instead of the shipped catalogue, or beside it when it says
+    /// `extends = true`.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Only these kinds, separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    kinds: Vec<String>,
+    /// Print the kinds, and simulate nothing.
+    #[arg(long)]
+    list: bool,
     /// Only faults: no cut links, no ended agents, no killed server, no pauses.
     #[arg(long)]
     no_trouble: bool,
@@ -70,11 +86,18 @@ impl SimulateArgs {
             self.faults
         );
         let json = self.json || common.output == Output::Json;
+        let scenario = self.scenario()?;
+        if self.list {
+            return list(&scenario, json);
+        }
         let mut well = true;
         for seed in self.seed..self.seed.saturating_add(self.seeds) {
             let mut options = Options::new(self.hosts, self.hours, seed);
             options.faults_per_host_day = self.faults;
             options.trouble = !self.no_trouble;
+            options.scenario = Arc::clone(&scenario);
+            options.scenario_file = self.scenario.as_ref().map(|path| path.display().to_string());
+            options.kinds.clone_from(&self.kinds);
             let began = Instant::now();
             let report = prunella_sim::simulate(&options).context("such a fleet cannot be laid out: fewer hosts")?;
             let seconds = began.elapsed().as_secs_f64();
@@ -93,6 +116,39 @@ impl SimulateArgs {
         }
         Ok(ExitCode::from(if well { EXIT_OK } else { EXIT_FAILURE }))
     }
+
+    /// What may go wrong: the shipped catalogue or a file, and of that the kinds that were picked.
+    fn scenario(&self) -> anyhow::Result<Arc<Scenario>> {
+        let all = match &self.scenario {
+            None => Scenario::shipped(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Scenario::read(&path.display().to_string(), &text)?
+            }
+        };
+        let picked = if self.kinds.is_empty() { all } else { all.only(&self.kinds).map_err(anyhow::Error::msg)? };
+        let weight: f64 = picked.kinds.iter().map(|it| it.weight).sum();
+        anyhow::ensure!(weight > 0.0, "there is no kind with a weight above 0: nothing would ever happen");
+        Ok(Arc::new(picked))
+    }
+}
+
+/// Prints the kinds.
+fn list(scenario: &Scenario, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        println!("{}", serde_json::to_string(&scenario.kinds)?);
+        return Ok(ExitCode::from(EXIT_OK));
+    }
+    for kind in &scenario.kinds {
+        let cures: Vec<&str> = kind.cures.iter().map(|it| it.as_str()).collect();
+        let cure = match (kind.control, cures.is_empty()) {
+            (true, _) => "nothing to repair".to_owned(),
+            (false, true) => "a person".to_owned(),
+            (false, false) => cures.join(" or "),
+        };
+        println!("{:<20} {:<36} {}", kind.name, cure, kind.about);
+    }
+    Ok(ExitCode::from(EXIT_OK))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rates need no more than 52 bits")]
@@ -115,10 +171,21 @@ fn print(report: &Report, seconds: f64, json: bool) -> anyhow::Result<()> {
         "  faults        {} injected, {} detected, {} repaired, {} passed, {} mended by a person, {} missed",
         report.faults, report.detected, report.repaired, report.passed, report.by_person, report.missed
     );
-    for (kind, it) in &report.by_kind {
+    let percent = |share: Option<f64>| share.map_or_else(|| "—".to_owned(), |it| format!("{:.1} %", it * 100.0));
+    let scores = &report.scores;
+    println!(
+        "  judged        recall {}, precision {}, cause right {}, first decision right {}, {} needless repairs",
+        percent(scores.recall),
+        percent(scores.precision),
+        percent(scores.cause_at_1),
+        percent(scores.first_repair_correct),
+        scores.needless_repairs
+    );
+    for (kind, it) in &report.kinds {
+        let control = if it.control { ", nothing to repair" } else { "" };
         println!(
-            "    {kind:<16} {} injected, {} repaired, {} mended by a person",
-            it.faults, it.repaired, it.by_person
+            "    {kind:<20} {} injected, {} detected, {} repaired, {} mended by a person, cause right {} of {}{control}",
+            it.faults, it.detected, it.repaired, it.by_person, it.cause_right, it.diagnosed
         );
     }
     println!(

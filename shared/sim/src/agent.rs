@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use prunella_model::command::{BootId, Challenge, Delivery, Intent, Precondition};
 use prunella_model::host::{HostReport, TargetReport};
-use prunella_model::observation::{Frame, Instance, Status};
+use prunella_model::observation::{Frame, Instance, Observation, Sample, SeriesName, Status};
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
 use prunella_model::step::{Effect, Step};
 use prunella_model::{CommandId, HostId, ProbeName, TargetName, Timestamp};
 use prunella_ward::seal::{Delegation, Opened};
 use prunella_ward::{Facts, Moment, Ward};
 
-use crate::truth::{Names, Probe, Target};
+use crate::rng::Rng;
+use crate::scenario::{Primitive, Scenario};
+use crate::truth::{Active, Names, Probe, Target, measure};
 
 /// How many frames are kept while there is no stream.
 const SPOOL_MAX: usize = 64;
@@ -21,6 +23,7 @@ const SPOOL_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) enum Up {
     Hello(Box<HostReport>),
+    /// The same again within a stream.
     Report(Box<HostReport>),
     Frame(Frame),
     Accepted(CommandId),
@@ -75,6 +78,13 @@ pub(crate) struct Host {
     pub(crate) targets: Vec<Target>,
     pub(crate) reports: Vec<TargetReport>,
     pub(crate) names: Names,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// What works on the host itself.
+    pub(crate) active: Vec<Active>,
+    /// When its link or its agent was last in trouble; [`Timestamp::ZERO`] when never.
+    pub(crate) troubled: Timestamp,
+    /// What was last said of each series in this stream.
+    pub(crate) sent: Vec<Option<f64>>,
     /// The host's clock minus the true time, in microseconds.
     pub(crate) skew: i64,
     pub(crate) agent_runs: bool,
@@ -127,24 +137,31 @@ impl Facts for Seen<'_> {
 impl Host {
     /// The time by this host's clock.
     pub(crate) fn clock(&self, now: Timestamp) -> Timestamp {
-        let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX).saturating_add(self.skew);
+        let ahead: i64 = self.active.iter().map(|it| ahead(&it.effect.primitive)).sum();
+        let skew = self.skew.saturating_add(ahead);
+        let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX).saturating_add(skew);
         Timestamp::from_micros(u64::try_from(micros).unwrap_or(0))
     }
 
     /// Whether nothing gets through to it.
     pub(crate) fn is_cut(&self, now: Timestamp) -> bool {
-        now < self.cut_until
+        now < self.cut_until || self.active.iter().any(|it| it.effect.primitive == Primitive::Cut)
+    }
+
+    /// Whether its agent neither says nor does anything.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.active.iter().any(|it| it.effect.primitive == Primitive::Silence)
     }
 
     /// Everything there is to say. `serves` tells for each target whether what it needs serves.
-    pub(crate) fn report(&mut self, now: Timestamp, served: &[bool]) -> HostReport {
+    pub(crate) fn report(&mut self, now: Timestamp, served: &[bool], scenario: &Scenario) -> HostReport {
         HostReport {
             agent_version: "simulated".to_owned(),
             boot: self.boot.clone(),
-            labels: BTreeMap::new(),
+            labels: self.labels.clone(),
             targets: self.reports.clone(),
-            series: self.series(),
-            observations: self.frame(now, served).observations,
+            series: self.series(scenario),
+            observations: self.observations(now, served),
             mark: self.ward.mark(),
             outcomes: self.outcomes(),
             paused: None,
@@ -152,30 +169,60 @@ impl Host {
         }
     }
 
-    fn series(&self) -> Vec<prunella_model::observation::SeriesName> {
-        let Ok(metric) = prunella_model::MetricName::new("process.rss_bytes") else { return Vec::new() };
-        let named = (0..).zip(&self.targets).map(|(number, it)| prunella_model::observation::SeriesName {
-            number,
-            target: it.name.clone(),
-            metric: metric.clone(),
-        });
-        named.collect()
+    /// The series: those of each target, then those of the host.
+    fn series(&self, scenario: &Scenario) -> Vec<SeriesName> {
+        let of = |host: bool, target: &TargetName| {
+            let gauges = scenario.gauges.iter().filter(move |it| it.host == host);
+            gauges.map(|it| (target.clone(), it.name.clone())).collect::<Vec<_>>()
+        };
+        let targets = self.targets.iter().flat_map(|it| of(false, &it.name));
+        let named = targets.chain(of(true, &TargetName::host())).zip(0..);
+        named.map(|((target, metric), number)| SeriesName { number, target, metric }).collect()
     }
 
-    /// What every probe says now, and the memory of what leaks.
-    pub(crate) fn frame(&mut self, now: Timestamp, served: &[bool]) -> Frame {
+    fn observations(&mut self, now: Timestamp, served: &[bool]) -> Vec<Observation> {
         let at = self.clock(now);
-        let mut frame = Frame { at, ..Frame::default() };
+        let mut all = Vec::with_capacity(self.targets.len() * Probe::ALL.len());
         for (index, target) in self.targets.iter_mut().enumerate() {
             let served = served.get(index).copied().unwrap_or(true);
-            frame.observations.extend(Probe::ALL.map(|probe| target.observe(probe, served, at, &self.names)));
-            if target.leaking.is_some() {
-                let series = u32::try_from(index).unwrap_or(u32::MAX);
-                let value = target.memory(now);
-                frame.samples.push(prunella_model::observation::Sample { series, value });
+            all.extend(Probe::ALL.map(|probe| target.observe(probe, served, now, at, &self.names)));
+        }
+        all
+    }
+
+    /// The measurements that differ from what was said last.
+    fn samples(&mut self, now: Timestamp, scenario: &Scenario, noise: u64) -> Vec<Sample> {
+        let mut changed = Vec::new();
+        let mut chance = Rng::new(noise ^ now.as_micros(), "noise");
+        let (targets, sent, active) = (&self.targets, &mut self.sent, &self.active);
+        let mut number = 0;
+        let mut say = |value: f64| {
+            if sent.len() <= number {
+                sent.resize(number + 1, None);
+            }
+            if sent[number].replace(value).is_none_or(|before| before.to_bits() != value.to_bits()) {
+                changed.push(Sample { series: u32::try_from(number).unwrap_or(u32::MAX), value });
+            }
+            number += 1;
+        };
+        let mut draw = |noisy: bool| if noisy { chance.unit() * 2.0 - 1.0 } else { 0.0 };
+        for target in targets {
+            for gauge in scenario.gauges.iter().filter(|it| !it.host) {
+                let noisy = gauge.noise > 0.0 || !target.active.is_empty();
+                say(target.measure(gauge, now, draw(noisy)));
             }
         }
-        frame
+        for gauge in scenario.gauges.iter().filter(|it| it.host) {
+            say(measure(gauge, active, now, draw(gauge.noise > 0.0 || !active.is_empty())));
+        }
+        changed
+    }
+
+    /// What every probe says now, and what has changed of what is measured.
+    pub(crate) fn frame(&mut self, now: Timestamp, served: &[bool], scenario: &Scenario, noise: u64) -> Frame {
+        let at = self.clock(now);
+        let observations = self.observations(now, served);
+        Frame { at, observations, samples: self.samples(now, scenario, noise), ..Frame::default() }
     }
 
     /// Outcomes that no server has acknowledged.
@@ -216,6 +263,7 @@ impl Host {
     /// Opens a stream to the server.
     pub(crate) fn open_stream(&mut self, number: u64, now: Timestamp, boot: Duration) {
         self.stream = Some(Stream { number, up: now, down: now, dead: false });
+        self.sent.clear();
         self.ward.open_stream(challenge(number), boot);
     }
 
@@ -264,6 +312,25 @@ impl Host {
             self.conclude(id, outcome, None, now);
         }
         again
+    }
+}
+
+/// How far ahead a primitive sets a clock, in microseconds.
+fn ahead(it: &Primitive) -> i64 {
+    match it {
+        Primitive::Clock(clock) => i64::try_from(clock.ahead.0.as_micros()).unwrap_or(i64::MAX),
+        Primitive::End(_)
+        | Primitive::Stop
+        | Primitive::Hang
+        | Primitive::Answer(_)
+        | Primitive::Slow(_)
+        | Primitive::Corrupt
+        | Primitive::Fill(_)
+        | Primitive::Metric(_)
+        | Primitive::Label(_)
+        | Primitive::Jam(_)
+        | Primitive::Cut
+        | Primitive::Silence => 0,
     }
 }
 

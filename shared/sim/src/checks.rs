@@ -66,16 +66,12 @@ impl Checks {
     }
 
     /// An incident was committed.
-    pub(crate) fn opened(&mut self, now: Timestamp, id: IncidentId) -> bool {
+    pub(crate) fn opened(&mut self, now: Timestamp, id: IncidentId) {
         match self.opened.get(&id) {
-            None => {
-                self.opened.insert(id, true);
-                true
-            }
-            Some(true) => false,
+            None => drop(self.opened.insert(id, true)),
+            Some(true) => {}
             Some(false) => {
                 self.violated(now, "ids_never_repeat", format!("incident {id} was closed and is open again"));
-                false
             }
         }
     }

@@ -8,10 +8,20 @@ use prunella_model::observation::ProbeKind;
 use prunella_model::step::StepKind;
 use prunella_model::{HostId, PartName, ProbeName, ServiceName, TargetName, TargetRef, Timestamp};
 
+use crate::scenario::Role;
 use crate::truth::{GOOD, Names, Need, PROBES, Place, Probe, QUOTA, Target};
 
 /// How many hosts share a database.
 pub(crate) const STACK: usize = 4;
+
+/// How many hosts share a rack, and the label that says which.
+pub(crate) const RACK: usize = 8;
+
+/// The label of a host that names its rack.
+pub(crate) const RACK_LABEL: &str = "rack";
+
+/// The label of a target that names its version, and its value while nothing new was deployed.
+pub(crate) const VERSION: (&str, &str) = ("version", "1");
 
 /// How often a service is asked.
 pub(crate) const SERVICE_INTERVAL: Duration = Duration::from_secs(10);
@@ -64,12 +74,12 @@ impl Layout {
         let target = |text: &str| name!(TargetName, "{text}");
         let service = name!(ServiceName, "api-{stack}")?;
         if host == first {
-            let db = Target::new(target("db")?, ProbeKind::Tcp, Vec::new(), now);
-            let cache = Target::new(target("cache")?, ProbeKind::Tcp, Vec::new(), now);
+            let db = Target::new(target("db")?, Role::Db, ProbeKind::Tcp, Vec::new(), now);
+            let cache = Target::new(target("cache")?, Role::Cache, ProbeKind::Tcp, Vec::new(), now);
             let reports = vec![self.report(&db, None, Vec::new())?, self.report(&cache, None, Vec::new())?];
             return Some((vec![db, cache], reports));
         }
-        let api = Target::new(target("api")?, ProbeKind::Http, vec![Need::One((first, 0))], now);
+        let api = Target::new(target("api")?, Role::Api, ProbeKind::Http, vec![Need::One((first, 0))], now);
         let on_db = Dependency::Target(TargetRef::new(self.hosts[first].clone(), target("db")?));
         // Every other website is served by any application of the stack, the rest by that of their own host.
         let members: Vec<Place> = (first + 1..(first + STACK).min(hosts)).map(|member| (member, 0)).collect();
@@ -78,7 +88,7 @@ impl Layout {
         } else {
             (Need::One((host, 0)), Dependency::Local(target("api")?))
         };
-        let web = Target::new(target("web")?, ProbeKind::Http, vec![need], now);
+        let web = Target::new(target("web")?, Role::Web, ProbeKind::Http, vec![need], now);
         let reports = vec![self.report(&api, Some(service), vec![on_db])?, self.report(&web, None, vec![depends])?];
         Some((vec![api, web], reports))
     }
@@ -102,7 +112,7 @@ impl Layout {
         Some(TargetReport {
             name: it.name.clone(),
             service,
-            labels: BTreeMap::new(),
+            labels: BTreeMap::from([(VERSION.0.to_owned(), VERSION.1.to_owned())]),
             depends_on,
             critical: false,
             probes,

@@ -1,13 +1,12 @@
-//! What goes wrong: faults of targets, and troubles of the control plane itself.
+//! What goes wrong with the control plane itself: cut links, ended agents, a killed server, pauses.
 
 use std::time::Duration;
 
 use prunella_engine::{Event, Request};
-use prunella_model::policy::{Profile, Scope};
+use prunella_model::policy::Scope;
 
-use crate::report::Sabotage;
+use crate::options::Sabotage;
 use crate::server::Doom;
-use crate::truth::{Fault, FaultKind, Process};
 use crate::world::{Item, World};
 
 /// The mean time between two troubles of the control plane, for each host: cut links and ended agents.
@@ -20,77 +19,6 @@ const KILL_EVERY: Duration = Duration::from_secs(3 * 3600);
 const PAUSE_EVERY: Duration = Duration::from_secs(4 * 3600);
 
 impl World {
-    pub(crate) fn plan_fault(&mut self) {
-        let each_day = self.options.faults_per_host_day * f64::from(self.options.hosts);
-        let mean = Duration::from_secs_f64(86_400.0 / each_day);
-        let at = self.now.after(self.havoc.exponential(mean));
-        self.queue.push(at, Item::Fault);
-    }
-
-    pub(crate) fn next_fault(&mut self) {
-        self.plan_fault();
-        let host = self.havoc.index(self.hosts.len());
-        let target = self.havoc.index(self.hosts[host].targets.len());
-        let place = (host, target);
-        let draw = self.havoc.below(100);
-        let brief = self.havoc.between(Duration::from_millis(500), Duration::from_secs(8));
-        let long = self.havoc.between(Duration::from_secs(120), Duration::from_secs(1_200));
-        let now = self.now;
-        let it = &mut self.hosts[host].targets[target];
-        if it.fault.is_some() || it.process == Process::Stopped || it.is_faulty() {
-            return;
-        }
-        let kind = match draw {
-            0..30 => {
-                it.end(now, None, Some(9));
-                FaultKind::Killed
-            }
-            30..40 => {
-                it.end(now, Some(1), None);
-                FaultKind::Crashed
-            }
-            40..60 => {
-                it.hung = true;
-                FaultKind::Hung
-            }
-            60..72 => {
-                it.config_good = false;
-                it.end(now, Some(78), None);
-                FaultKind::ConfigCorrupted
-            }
-            72..84 => {
-                it.directory = 95;
-                FaultKind::DirectoryFull
-            }
-            84..88 if self.options.policy.profile == Profile::Standard => {
-                it.leaking = Some(now);
-                let run = it.run;
-                let at = now.after(Duration::from_secs(14 * 3600));
-                self.queue.push(at, Item::OutOfMemory { place, run });
-                FaultKind::MemoryLeak
-            }
-            84..94 => {
-                // It passes by itself, often before anybody can act.
-                it.hung = true;
-                let run = it.run;
-                self.queue.push(now.after(brief), Item::Passes { place, run });
-                FaultKind::Hung
-            }
-            _ => {
-                // No fault at all: its administrator works on it.
-                it.process = Process::Stopped;
-                self.queue.push(now.after(long), Item::Restarts(place));
-                self.changed(place);
-                return;
-            }
-        };
-        it.fault = Some(Fault { kind, since: now, detected: false });
-        it.last_faulty = now;
-        self.report.faults += 1;
-        self.report.by_kind.entry(kind.as_str()).or_default().faults += 1;
-        self.changed(place);
-    }
-
     pub(crate) fn plan_trouble(&mut self) {
         let hosts = f64::from(self.options.hosts);
         let rate = hosts / TROUBLE_EACH.as_secs_f64() + 1.0 / KILL_EVERY.as_secs_f64();
@@ -111,6 +39,7 @@ impl World {
             0..4 => {
                 let time = self.havoc.between(Duration::from_secs(1), Duration::from_secs(900));
                 self.hosts[host].cut_until = self.now.after(time);
+                self.hosts[host].troubled = self.now.after(time);
                 self.report.cuts += 1;
             }
             4..8 => self.kill_agent(host),
@@ -146,6 +75,7 @@ impl World {
         it.executions.clear();
         it.spool.clear();
         let down = self.hands.between(Duration::from_millis(50), Duration::from_secs(20));
+        self.hosts[host].troubled = self.now.after(down);
         self.queue.push(self.now.after(down), Item::AgentStarts(host));
     }
 

@@ -7,20 +7,27 @@
 
 mod agent;
 mod checks;
+mod faults;
+mod felt;
 mod fleet;
 mod havoc;
+mod judge;
 mod link;
 mod mend;
+mod options;
 mod queue;
 pub mod replay;
 mod report;
 mod rng;
+pub mod scenario;
+pub mod score;
 mod serve;
 mod server;
 mod truth;
 mod world;
 
-pub use report::{FAULTS_PER_HOST_DAY, KindReport, Options, Report, Sabotage};
+pub use options::{FAULTS_PER_HOST_DAY, Options, Sabotage};
+pub use report::{KindReport, Report};
 
 /// Simulates a fleet; null when it has so many hosts that their names run out.
 #[must_use]

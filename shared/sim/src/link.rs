@@ -1,13 +1,15 @@
 //! Between agents and server: streams that keep their order, and that break, stall and are cut.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prunella_engine::Event;
+use prunella_model::host::HostReport;
 use prunella_model::observation::{Finding, Frame, ProbeKind, Status};
 use prunella_model::outcome::{Outcome, Refusal};
 
 use crate::agent::{Down, Execution, Up};
-use crate::report::Sabotage;
+use crate::options::Sabotage;
 use crate::server::Session;
 use crate::truth::{Need, Place, Probe, Process};
 use crate::world::{Item, World};
@@ -29,6 +31,9 @@ impl World {
         let delay = self.delay();
         let lost = self.options.trouble && self.net.chance(LOSS);
         let now = self.now;
+        if self.hosts[host].is_silent() {
+            return;
+        }
         let Some(stream) = self.hosts[host].stream.as_mut().filter(|stream| !stream.dead) else {
             if let Up::Frame(frame) = up {
                 self.hosts[host].keep(frame);
@@ -101,20 +106,33 @@ impl World {
         if it.life != life || !it.agent_runs || it.stream.is_some() {
             return;
         }
-        if it.is_cut(self.now) || self.server.engine.is_none() {
+        if it.is_cut(self.now) || it.is_silent() || self.server.engine.is_none() {
             self.plan_connect(host);
             return;
         }
         self.streams += 1;
-        let (now, boot, served) = (self.now, self.boot_clock(), self.served(host));
+        let (now, boot) = (self.now, self.boot_clock());
+        self.hosts[host].open_stream(self.streams, now, boot);
+        let report = self.full_report(host);
         let it = &mut self.hosts[host];
-        it.open_stream(self.streams, now, boot);
-        let report = it.report(now, &served);
         let spool = std::mem::take(&mut it.spool);
         self.say(host, Up::Hello(Box::new(report)));
         for frame in spool {
             self.say(host, Up::Frame(frame));
         }
+    }
+
+    /// Everything that an agent has to say.
+    pub(crate) fn full_report(&mut self, host: usize) -> HostReport {
+        let (now, served, scenario) = (self.now, self.served(host), Arc::clone(&self.options.scenario));
+        self.hosts[host].report(now, &served, &scenario)
+    }
+
+    /// What an agent sees now.
+    fn seen_by(&mut self, host: usize) -> Frame {
+        let (now, served, scenario) = (self.now, self.served(host), Arc::clone(&self.options.scenario));
+        let noise = self.options.seed ^ (host as u64).rotate_left(40);
+        self.hosts[host].frame(now, &served, &scenario, noise)
     }
 
     /// Something reaches the server.
@@ -148,7 +166,7 @@ impl World {
     /// Something reaches an agent.
     pub(crate) fn agent_hears(&mut self, host: usize, stream: u64, down: Down) {
         let it = &self.hosts[host];
-        if !it.agent_runs || it.stream.is_none_or(|it| it.number != stream || it.dead) {
+        if !it.agent_runs || it.is_silent() || it.stream.is_none_or(|it| it.number != stream || it.dead) {
             return;
         }
         if it.is_cut(self.now) {
@@ -164,19 +182,13 @@ impl World {
                 }
             }
             Down::Probe(target) => {
-                let now = self.now;
-                let served = self.served(host);
-                let mut frame = self.hosts[host].frame(now, &served);
+                let mut frame = self.seen_by(host);
                 if let Some(name) = &target {
                     frame.observations.retain(|seen| seen.target == *name);
                 }
                 self.say(host, Up::Frame(frame));
             }
-            Down::Report => {
-                let served = self.served(host);
-                let report = self.hosts[host].report(self.now, &served);
-                self.say(host, Up::Report(Box::new(report)));
-            }
+            Down::Report => self.report_again(host),
             Down::Reconnect => self.break_stream(host),
             Down::Acknowledge(command) => {
                 if let Some(entry) = self.hosts[host].ledger.get_mut(&command) {
@@ -282,6 +294,7 @@ impl World {
             }
         }
         for place in asked {
+            self.feel(place);
             let asked = self.hands.between(Duration::ZERO, crate::fleet::SERVICE_INTERVAL);
             self.queue.push(self.now.after(asked), Item::Look(place, Probe::Service));
         }
@@ -295,12 +308,12 @@ impl World {
             return;
         }
         let seen = &it.targets[target];
-        let (status, _) = seen.look(probe, served);
+        let (status, _) = seen.look(probe, served, self.now);
         if seen.said[probe.index()] == Some((status, seen.run)) {
             return;
         }
         let at = it.clock(self.now);
-        let observation = it.targets[target].observe(probe, served, at, &it.names);
+        let observation = it.targets[target].observe(probe, served, self.now, at, &it.names);
         let frame = Frame { at, observations: vec![observation], ..Frame::default() };
         self.say(host, Up::Frame(frame));
     }
@@ -312,8 +325,7 @@ impl World {
         if !self.hosts[host].agent_runs || self.hosts[host].stream.is_none() {
             return;
         }
-        let (now, served) = (self.now, self.served(host));
-        let mut frame = self.hosts[host].frame(now, &served);
+        let mut frame = self.seen_by(host);
         if self.has(Sabotage::LyingProbes) {
             let seen = frame.observations.iter_mut().filter(|seen| seen.kind == ProbeKind::Process);
             seen.for_each(|seen| (seen.status, seen.finding) = (Status::Down, Finding::NotRunning));

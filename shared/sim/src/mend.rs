@@ -2,24 +2,15 @@
 
 use std::time::Duration;
 
+use prunella_model::incident::IncidentState;
 use prunella_model::outcome::Outcome;
-use prunella_model::step::{Step, TargetStep};
+use prunella_model::step::{Step, StepKind, TargetStep};
 use prunella_model::{CommandId, IncidentId};
 
 use crate::agent::{self, Up};
+use crate::faults::{By, Spot};
 use crate::truth::{GOOD, Place, Process};
 use crate::world::{Item, World};
-
-/// How long a process with a corrupted configuration lives.
-const SHORT_LIFE: Duration = Duration::from_millis(90);
-
-/// Who ended a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    Command,
-    Itself,
-    Person,
-}
 
 impl World {
     /// Plans the end of the step that a command is at.
@@ -28,7 +19,7 @@ impl World {
         let Some(execution) = it.executions.iter().find(|it| it.command == command) else { return };
         let step = it.ledger.get(&command).and_then(|entry| entry.intent.steps.get(execution.step));
         let Some(step) = step else { return };
-        let hung = it.targets.iter().any(|target| target.name == step.target && target.hung);
+        let hung = it.targets.iter().any(|target| target.name == step.target && target.hangs());
         let jitter = self.hands.between(Duration::ZERO, Duration::from_millis(60));
         let at = self.now.after(agent::duration(&step.step, hung) + jitter);
         self.queue.push(at, Item::Step { host, life: it.life, command });
@@ -83,100 +74,49 @@ impl World {
         let now = self.now;
         let named = self.hosts[host].ledger.get(&command).and_then(|it| agent::named_run(&it.intent, &step.target));
         let it = &mut self.hosts[host].targets[target];
-        let running = matches!(it.process, Process::Running { .. });
+        let kind = step.step.kind();
+        if it.jams(kind) {
+            return Err(format!("{} does not work on this host", kind.as_str()));
+        }
         match &step.step {
-            Step::StartService if running => {}
-            Step::RestartService { .. } if running && named.as_ref().is_some_and(|named| *named != it.instance) => {
+            Step::StartService if matches!(it.process, Process::Running { .. }) => {}
+            Step::RestartService { .. }
+                if matches!(it.process, Process::Running { .. })
+                    && named.as_ref().is_some_and(|named| *named != it.instance) =>
+            {
                 return Err("a newer run is there".to_owned());
             }
-            Step::StartService | Step::RestartService { .. } => {
-                it.start(now);
-                if !it.config_good {
-                    let run = it.run;
-                    self.queue.push(now.after(SHORT_LIFE), Item::Exits { place, run });
-                }
-            }
+            Step::StartService | Step::RestartService { .. } => self.run_anew(place, kind),
             Step::StopService { .. } => it.process = Process::Stopped,
-            Step::SignalProcess { .. } => {}
+            Step::SignalProcess { .. } => self.treated(place, kind),
             Step::CleanDirectory { until_percent, .. } => {
-                it.directory = it.directory.min(u64::from(*until_percent).saturating_sub(5));
+                it.clean(f64::from(until_percent.saturating_sub(5)), now);
+                self.treated(place, kind);
             }
-            Step::RestoreFile { snapshot, .. } => it.config_good = *snapshot == GOOD,
+            Step::RestoreFile { snapshot, .. } if *snapshot == GOOD => self.treated(place, kind),
+            Step::RestoreFile { .. } => {}
         }
         self.settle(place, By::Command);
         self.changed(place);
         Ok(())
     }
 
-    /// Notes that a target was faulty until now, and ends its fault if nothing is wrong with it any more.
-    pub(crate) fn settle(&mut self, (host, target): Place, by: By) {
+    /// A new run begins, and what was wrong with the one before is over.
+    pub(crate) fn run_anew(&mut self, place: Place, step: StepKind) {
         let now = self.now;
-        let it = &mut self.hosts[host].targets[target];
-        let Some(fault) = it.fault else { return };
-        it.last_faulty = now;
-        if it.is_faulty() {
-            return;
-        }
-        it.fault = None;
-        let of_kind = self.report.by_kind.entry(fault.kind.as_str()).or_default();
-        match by {
-            By::Command => {
-                of_kind.repaired += 1;
-                self.report.repaired += 1;
-                self.repair_times.push(now.since(fault.since).as_secs_f64());
-            }
-            By::Itself => self.report.passed += 1,
-            By::Person => {
-                of_kind.by_person += 1;
-                self.report.by_person += 1;
-            }
-        }
+        self.hosts[place.0].targets[place.1].start(now);
+        self.treated(place, step);
+        self.doom(place);
     }
 
-    /// A process ends by itself.
-    pub(crate) fn exits(&mut self, place: Place, run: u32, code: Option<i32>, signal: Option<i32>) {
-        let now = self.now;
-        let it = &mut self.hosts[place.0].targets[place.1];
-        if it.run == run && matches!(it.process, Process::Running { .. }) {
-            it.end(now, code, signal);
-            self.changed(place);
-        }
-    }
-
-    /// A short hang passes, if it is still the one.
-    pub(crate) fn passes(&mut self, place: Place, run: u32) {
-        let it = &mut self.hosts[place.0].targets[place.1];
-        if it.run == run && it.hung {
-            it.hung = false;
-            self.settle(place, By::Itself);
-            self.changed(place);
-        }
-    }
-
-    /// A person mends a target by hand, if its incident is still theirs.
-    pub(crate) fn person(&mut self, place: Place, incident: IncidentId) {
-        let now = self.now;
-        let open = self.server.committed.incidents.get(&incident);
-        let theirs =
-            open.is_some_and(|it| matches!(it.state, prunella_model::incident::IncidentState::NeedsHuman { .. }));
-        let it = &mut self.hosts[place.0].targets[place.1];
-        if !theirs || it.process == Process::Stopped || !it.is_faulty() {
-            return;
-        }
-        it.config_good = true;
-        it.directory = 20;
-        it.start(now);
-        self.settle(place, By::Person);
-        self.changed(place);
-    }
-
-    /// A person starts what was stopped on purpose.
-    pub(crate) fn restarts(&mut self, place: Place) {
-        let now = self.now;
-        let it = &mut self.hosts[place.0].targets[place.1];
-        if it.process == Process::Stopped {
-            it.start(now);
-            self.changed(place);
+    /// A person mends a target by hand, if its incident is still theirs, or if users called them.
+    pub(crate) fn person(&mut self, spot: Spot, incident: Option<IncidentId>) {
+        let theirs = incident.is_none_or(|incident| {
+            let open = self.server.committed.incidents.get(&incident);
+            open.is_some_and(|it| matches!(it.state, IncidentState::NeedsHuman { .. }))
+        });
+        if theirs {
+            self.mends(spot);
         }
     }
 }

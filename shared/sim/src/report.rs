@@ -1,101 +1,49 @@
-//! What is asked of a simulation, and what it says in the end.
+//! What a simulation says in the end.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use prunella_model::policy::FleetPolicy;
+use prunella_model::{RuleName, Timestamp};
 use serde::Serialize;
 
 use crate::checks::{Checks, Trace};
+use crate::faults::{By, Fault};
+use crate::judge::Judge;
+use crate::options::Options;
+use crate::scenario::{Expect, Kind};
+use crate::score::{Scores, Tally};
 
-/// How many faults each host meets in a day unless something else is asked for: far more than any real one.
-pub const FAULTS_PER_HOST_DAY: f64 = 4.0;
-
-/// Defects of what is around the engine. Each must be found: a simulator that finds nothing proves nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sabotage {
-    /// Agents say that a healthy service does not answer.
-    LyingProbes,
-    /// Agents forget their ledger when they start again.
-    ForgottenLedger,
-    /// The store loses an incident that was committed when the server ends.
-    LostIncident,
-    /// The store loses a command that was committed when the server ends.
-    LostCommand,
-    /// A server starts in the epoch of the one before.
-    RepeatedEpoch,
-    /// A pause is confirmed that the engine never heard of.
-    UnheardPause,
-}
-
-/// What to simulate.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// How many hosts; at least 1.
-    pub hosts: u32,
-    /// For how many hours.
-    pub hours: u32,
-    /// What the chances are drawn from. The same options always lead to the same run.
-    pub seed: u64,
-    /// How many faults each host meets in a day, on average.
-    pub faults_per_host_day: f64,
-    /// Whether the control plane itself meets trouble: cut links, ended agents, a killed server, pauses.
-    pub trouble: bool,
-    /// The policy of the fleet.
-    pub policy: FleetPolicy,
-    /// A defect that is built in on purpose, to see that the simulator finds it.
-    pub sabotage: Option<Sabotage>,
-    /// Whether the engine's own invariants are checked after every single step, or only after those that decided
-    /// something.
-    pub check_every_step: bool,
-}
-
-impl Options {
-    /// The options of a named run: everything that can go wrong does.
-    #[must_use]
-    pub fn new(hosts: u32, hours: u32, seed: u64) -> Self {
-        // Agents of the simulation speak once a minute, so silence takes longer to see.
-        let policy = FleetPolicy { heartbeat: Duration::from_secs(150), ..FleetPolicy::default() };
-        Self {
-            hosts: hosts.max(1),
-            hours,
-            seed,
-            faults_per_host_day: FAULTS_PER_HOST_DAY,
-            trouble: true,
-            policy,
-            sabotage: None,
-            check_every_step: false,
-        }
-    }
-
-    pub(crate) fn span(&self) -> Duration {
-        Duration::from_secs(u64::from(self.hours) * 3600)
-    }
-
-    /// The command that repeats this run.
-    #[must_use]
-    pub fn command(&self) -> String {
-        let mut command =
-            format!("prunella simulate --hosts {} --hours {} --seed {}", self.hosts, self.hours, self.seed);
-        if self.faults_per_host_day != FAULTS_PER_HOST_DAY {
-            command.push_str(&format!(" --faults {}", self.faults_per_host_day));
-        }
-        if !self.trouble {
-            command.push_str(" --no-trouble");
-        }
-        command
-    }
-}
+/// How many texts of a sort are kept.
+const TEXTS: usize = 20;
 
 /// How it went with one kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct KindReport {
-    /// Faults that were injected.
+    /// Whether it is no fault at all.
+    pub control: bool,
+    /// How often it was injected.
     pub faults: u64,
+    /// Of those, how many an incident told of.
+    pub detected: u64,
+    /// Of those, how many ended, or lasted longer than a fault of that kind may, without an incident.
+    pub missed: u64,
     /// Of those, how many were ended by a command.
     pub repaired: u64,
+    /// Of those, how many went away by themselves.
+    pub passed: u64,
     /// Of those, how many a person ended.
     pub by_person: u64,
+    /// Of those, for how many a first diagnosis can be judged.
+    pub diagnosed: u64,
+    /// Of those, how many it was right for: cause and place.
+    pub cause_right: u64,
+    /// For how many a first decision can be judged: a repair, or a call for a person.
+    pub decided: u64,
+    /// Of those, how many it was right for.
+    pub first_right: u64,
+    /// The wrong first diagnoses, each with how often it was made.
+    pub mistaken_for: BTreeMap<String, u64>,
+    /// Incidents that were opened while it was there and should not have been, by rule.
+    pub false_incidents: BTreeMap<String, u64>,
 }
 
 /// How a simulation went. Times are simulated ones.
@@ -109,9 +57,14 @@ pub struct Report {
     pub hours: u32,
     /// The seed.
     pub seed: u64,
-    /// Faults that were injected.
+    /// How well it was done.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// Faults that were injected, controls not counted.
     pub faults: u64,
-    /// Of those, how many an incident was opened for.
+    /// Faults that were drawn for a place where something was wrong already, and not injected.
+    pub skipped: u64,
+    /// Of the faults, how many an incident was opened for.
     pub detected: u64,
     /// Of those, how many were ended by a command.
     pub repaired: u64,
@@ -119,10 +72,13 @@ pub struct Report {
     pub passed: u64,
     /// Of those, how many a person ended.
     pub by_person: u64,
-    /// Of those, how many nobody has noticed for a quarter of an hour, with their host in reach.
+    /// Of the faults, how many were never told of, though they lasted longer than their kind may and their host was in
+    /// reach.
     pub missed: u64,
     /// Incidents of targets with nothing wrong with them or with what they need.
     pub false_incidents: u64,
+    /// The first of those: rule, control if there was one, and what was said.
+    pub false_told: Vec<String>,
     /// Repairs of targets with nothing wrong with them.
     pub false_repairs: u64,
     /// Repairs of targets that only suffered from what they need.
@@ -131,8 +87,8 @@ pub struct Report {
     pub commands: u64,
     /// Commands that agents refused.
     pub refused: u64,
-    /// The same for each kind of fault.
-    pub by_kind: BTreeMap<&'static str, KindReport>,
+    /// The same for each kind.
+    pub kinds: BTreeMap<String, KindReport>,
     /// The mean time from the beginning of a fault to its end by a command; null when there was none.
     pub mean_seconds_to_repair: Option<f64>,
     /// The median of those times.
@@ -155,6 +111,9 @@ pub struct Report {
     pub trace: String,
     /// The command that repeats this run.
     pub command: String,
+    /// What the scores are made of, to be added up over runs.
+    #[serde(skip)]
+    pub tally: Tally,
 }
 
 impl Report {
@@ -164,18 +123,21 @@ impl Report {
             hosts: options.hosts,
             hours: options.hours,
             seed: options.seed,
+            scores: Scores::default(),
             faults: 0,
+            skipped: 0,
             detected: 0,
             repaired: 0,
             passed: 0,
             by_person: 0,
             missed: 0,
             false_incidents: 0,
+            false_told: Vec::new(),
             false_repairs: 0,
             collateral_repairs: 0,
             commands: 0,
             refused: 0,
-            by_kind: BTreeMap::new(),
+            kinds: BTreeMap::new(),
             mean_seconds_to_repair: None,
             median_seconds_to_repair: None,
             server_kills: 0,
@@ -187,14 +149,99 @@ impl Report {
             steps: 0,
             trace: String::new(),
             command: options.command(),
+            tally: Tally::default(),
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "no simulation has 2^52 repairs")]
-    pub(crate) fn close(&mut self, checks: &Checks, trace: &Trace, times: &mut [f64]) {
-        times.sort_by(f64::total_cmp);
-        self.median_seconds_to_repair = times.get(times.len() / 2).copied();
-        self.mean_seconds_to_repair = (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64);
+    fn of(&mut self, kind: &Kind) -> &mut KindReport {
+        let it = self.kinds.entry(kind.name.clone()).or_default();
+        it.control = kind.control;
+        it
+    }
+
+    /// A fault begins.
+    pub(crate) fn begun(&mut self, kind: &Kind) {
+        self.of(kind).faults += 1;
+        self.faults += u64::from(!kind.control);
+    }
+
+    /// A fault is over.
+    pub(crate) fn over(&mut self, kind: &Kind, fault: &Fault, by: By, now: Timestamp) {
+        let of_kind = self.of(kind);
+        match by {
+            By::Command => of_kind.repaired += 1,
+            By::Itself => of_kind.passed += 1,
+            By::Person => of_kind.by_person += 1,
+        }
+        if kind.control {
+            return;
+        }
+        match by {
+            By::Command => {
+                self.repaired += 1;
+                self.tally.repair_seconds.push(now.since(fault.since).as_secs_f64());
+            }
+            By::Itself => self.passed += 1,
+            By::Person => self.by_person += 1,
+        }
+    }
+
+    /// An incident that should not be.
+    pub(crate) fn false_alarm(&mut self, rule: &RuleName, during: Option<String>, what: &str) {
+        let control = during.clone().unwrap_or_else(|| "nothing".to_owned());
+        if self.false_told.len() < TEXTS {
+            self.false_told.push(format!("{rule} during {control}: {what}"));
+        }
+        if let Some(of_kind) = during.and_then(|name| self.kinds.get_mut(&name)) {
+            *of_kind.false_incidents.entry(rule.to_string()).or_insert(0) += 1;
+        }
+    }
+
+    /// A wrong first diagnosis.
+    pub(crate) fn mistaken(&mut self, kind: &str, said: String) {
+        if let Some(of_kind) = self.kinds.get_mut(kind) {
+            *of_kind.mistaken_for.entry(said).or_insert(0) += 1;
+        }
+    }
+
+    /// Judges one fault at the end of the run.
+    pub(crate) fn judged(&mut self, kind: &Kind, fault: &Fault, now: Timestamp) {
+        let of_kind = self.of(kind);
+        let (ended, judged) = (fault.ended.map(|(at, _)| at), fault.judged);
+        let detected = judged.detected.is_some();
+        of_kind.detected += u64::from(detected);
+        of_kind.diagnosed += u64::from(judged.cause_right.is_some());
+        of_kind.cause_right += u64::from(judged.cause_right == Some(true));
+        of_kind.decided += u64::from(judged.repair_right.is_some());
+        of_kind.first_right += u64::from(judged.repair_right == Some(true));
+        // What has only just begun may still be noticed.
+        let counts = detected || ended.is_some() || now.since(fault.since) > kind.patience;
+        if kind.expect == Expect::Incident && counts {
+            of_kind.missed += u64::from(!detected);
+            self.tally.expected += 1;
+            self.tally.detected += u64::from(detected);
+        }
+        if kind.control {
+            return;
+        }
+        self.detected += u64::from(detected);
+        self.tally.diagnosed += u64::from(judged.cause_right.is_some());
+        self.tally.cause_right += u64::from(judged.cause_right == Some(true));
+        self.tally.decided += u64::from(judged.repair_right.is_some());
+        self.tally.first_right += u64::from(judged.repair_right == Some(true));
+    }
+
+    pub(crate) fn close(&mut self, checks: &Checks, trace: &Trace, judge: &Judge) {
+        self.false_incidents = self.tally.false_incidents;
+        (self.tally.attempts, self.tally.attempted) = {
+            let (attempts, attempted) = judge.attempts();
+            (self.tally.attempts + attempts, self.tally.attempted + attempted)
+        };
+        self.tally.collateral += self.false_repairs + self.collateral_repairs;
+        self.tally.repair_seconds.sort_by(f64::total_cmp);
+        self.scores = self.tally.scores();
+        self.mean_seconds_to_repair = self.scores.mttr_s;
+        self.median_seconds_to_repair = self.scores.mttr_median_s;
         self.violations = checks.count;
         self.told.clone_from(&checks.told);
         self.trace = format!("{:016x}", trace.value());

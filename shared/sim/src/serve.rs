@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use prunella_engine::{Decision, Event};
 use prunella_model::command::Intent;
-use prunella_model::incident::IncidentState;
 use prunella_model::policy::Mode;
 use prunella_model::record::Change;
 use prunella_model::{Generation, HostId, Timestamp};
 
 use crate::agent::{self, Down};
-use crate::report::Sabotage;
+use crate::options::Sabotage;
 use crate::server::{Commit, Doom, commit_time};
 use crate::world::{Item, World};
 
 impl World {
-    fn place_of(&self, host: &HostId) -> Option<usize> {
+    pub(crate) fn place_of(&self, host: &HostId) -> Option<usize> {
         self.hosts.binary_search_by(|it| it.id.cmp(host)).ok()
     }
 
@@ -139,12 +138,13 @@ impl World {
         for change in changes {
             match change {
                 Change::PutIncident(it) => {
-                    let new = self.checks.opened(now, it.id);
-                    if let Some(host) = self.place_of(&it.fault.target.host) {
-                        self.noticed(host, it, new);
-                    }
+                    self.checks.opened(now, it.id);
+                    self.noticed(it, false);
                 }
-                Change::CloseIncident(it) => self.checks.closed(it.id),
+                Change::CloseIncident(it) => {
+                    self.checks.closed(it.id);
+                    self.noticed(it, true);
+                }
                 Change::DropCommand(id) => {
                     let unreported = self.server.committed.commands.get(id).is_some_and(|it| it.report.is_none());
                     if unreported {
@@ -166,27 +166,6 @@ impl World {
             self.server.committed.apply(change);
         }
         self.check_concurrency();
-    }
-
-    fn noticed(&mut self, host: usize, incident: &prunella_model::incident::Incident, new: bool) {
-        let name = &incident.fault.target.target;
-        let Some(target) = self.hosts[host].targets.iter().position(|it| it.name == *name) else { return };
-        let place = (host, target);
-        let served = self.needs_served(&self.hosts[host].targets[target].needs);
-        let it = &mut self.hosts[host].targets[target];
-        let faulty = it.is_faulty();
-        if let Some(fault) = it.fault.as_mut().filter(|fault| faulty && !fault.detected) {
-            fault.detected = true;
-            self.report.detected += 1;
-        }
-        let recent = it.last_faulty >= self.now.before(Duration::from_secs(60));
-        if new && !faulty && served && !recent {
-            self.report.false_incidents += 1;
-        }
-        if matches!(incident.state, IncidentState::NeedsHuman { .. }) {
-            let after = self.havoc.between(Duration::from_secs(600), Duration::from_secs(1_800));
-            self.queue.push(self.now.after(after), Item::Person { place, incident: incident.id });
-        }
     }
 
     fn release(&mut self, effect: Decision) {

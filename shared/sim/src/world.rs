@@ -1,25 +1,31 @@
 //! The simulated world: hosts, network, server and the agenda that moves them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prunella_engine::Event;
 use prunella_model::command::BootId;
 use prunella_model::policy::Scope;
 use prunella_model::step::Risk;
-use prunella_model::{CommandId, FleetName, Generation, IncidentId, OperatorName, TargetRef, Timestamp};
+use prunella_model::{CommandId, FleetName, Generation, IncidentId, OperatorName, Timestamp};
 use prunella_ward::seal::{DOCUMENT_SCHEMA, Delegation, HostScope, Scope as DelegatedScope, SecretKey};
 use prunella_ward::{LocalPolicy, Own, Ward};
 
 use crate::agent::{Down, Host, Up};
 use crate::checks::{Checks, Trace};
-use crate::fleet::Layout;
+use crate::faults::{Faults, Spot};
+use crate::felt::Felt;
+use crate::fleet::{Layout, RACK, RACK_LABEL};
+use crate::judge::Judge;
+use crate::options::{Options, Sabotage};
 use crate::queue::Queue;
 use crate::replay::Recording;
-use crate::report::{Options, Report, Sabotage};
+use crate::report::Report;
 use crate::rng::Rng;
+use crate::scenario::{Effect, Expect};
 use crate::server::Server;
-use crate::truth::{FaultKind, Place, Probe};
+use crate::truth::{Place, Probe};
 
 /// The time at which every simulation begins, in seconds since the Unix epoch.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -49,15 +55,15 @@ pub(crate) enum Item {
     /// An agent starts again.
     AgentStarts(usize),
     /// A process ends by itself.
-    Exits { place: Place, run: u32 },
-    /// A short hang passes.
-    Passes { place: Place, run: u32 },
-    /// Memory runs out.
-    OutOfMemory { place: Place, run: u32 },
-    /// A person mends what was handed over.
-    Person { place: Place, incident: IncidentId },
-    /// A person starts what was stopped on purpose.
-    Restarts(Place),
+    Exits { place: Place, run: u32, code: Option<i32>, signal: Option<i32> },
+    /// A primitive of a fault begins to work.
+    Begins { fault: usize, effect: Arc<Effect>, spot: Spot },
+    /// It goes away by itself.
+    Passes { fault: usize, effect: Arc<Effect>, spot: Spot },
+    /// Users call somebody about a fault.
+    Called { fault: usize },
+    /// A person mends what was handed over, or what users called about.
+    Person { spot: Spot, incident: Option<IncidentId> },
     /// The next fault.
     Fault,
     /// The next trouble of the control plane itself.
@@ -85,6 +91,8 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     pub(crate) report: Report,
     pub(crate) net: Rng,
+    /// What faults are drawn from, and nothing else.
+    pub(crate) chance: Rng,
     pub(crate) havoc: Rng,
     pub(crate) hands: Rng,
     pub(crate) streams: u64,
@@ -93,7 +101,9 @@ pub(crate) struct World {
     /// Pauses that were confirmed, with their ends.
     pub(crate) pauses: Vec<(Scope, Timestamp, Timestamp)>,
     pub(crate) asked: Vec<(u64, Scope, Timestamp)>,
-    pub(crate) repair_times: Vec<f64>,
+    pub(crate) faults: Faults,
+    pub(crate) judge: Judge,
+    pub(crate) felt: Felt,
     pub(crate) recording: Option<Recording>,
 }
 
@@ -106,7 +116,8 @@ impl World {
         let layout = Layout::new(hosts, now)?;
         let mut hands = Rng::new(options.seed, "hands");
         let mut all = Vec::new();
-        for (id, (targets, reports)) in layout.hosts.iter().zip(layout.targets.into_iter().zip(layout.reports)) {
+        let each = layout.hosts.iter().zip(layout.targets.into_iter().zip(layout.reports));
+        for (number, (id, (targets, reports))) in each.enumerate() {
             let own = Own { fleet: fleet.clone(), host: id.clone(), enrolment: 1 };
             let policy = LocalPolicy::of_targets(&reports, false, 60);
             // Most clocks are good, some are off by up to two minutes.
@@ -118,17 +129,22 @@ impl World {
                 targets,
                 reports,
                 names: layout.probes.clone(),
+                labels: BTreeMap::from([(RACK_LABEL.to_owned(), format!("r{:04}", number / RACK))]),
+                active: Vec::new(),
+                troubled: Timestamp::ZERO,
+                sent: Vec::new(),
                 skew,
                 agent_runs: true,
                 life: 1,
                 cut_until: Timestamp::ZERO,
                 stream: None,
                 ward: Ward::new(own, policy, Generation::default()),
-                ledger: std::collections::BTreeMap::new(),
+                ledger: BTreeMap::new(),
                 executions: Vec::new(),
                 spool: std::collections::VecDeque::new(),
             });
         }
+        let felt = Felt::new(all.iter().map(|it: &Host| it.targets.len()), now.after(options.span() / 2));
         let server = Server::new(fleet, hosts, options.policy.clone());
         let mut world = Self {
             now,
@@ -140,6 +156,7 @@ impl World {
             trace: Trace::new(),
             report: Report::new(options),
             net: Rng::new(options.seed, "net"),
+            chance: Rng::new(options.seed, "faults"),
             havoc: Rng::new(options.seed, "havoc"),
             hands,
             streams: 0,
@@ -147,7 +164,9 @@ impl World {
             key: SecretKey::from_entropy(&[7; 32]),
             pauses: Vec::new(),
             asked: Vec::new(),
-            repair_times: Vec::new(),
+            faults: Faults::default(),
+            judge: Judge::default(),
+            felt,
             recording: None,
         };
         world.set_off();
@@ -235,11 +254,11 @@ impl World {
             Item::Connect { host, life } => self.connect(host, life),
             Item::Step { host, life, command } => self.step_ends(host, life, command),
             Item::AgentStarts(host) => self.agent_starts(host),
-            Item::Exits { place, run } => self.exits(place, run, Some(78), None),
-            Item::Passes { place, run } => self.passes(place, run),
-            Item::OutOfMemory { place, run } => self.exits(place, run, None, Some(9)),
-            Item::Person { place, incident } => self.person(place, incident),
-            Item::Restarts(place) => self.restarts(place),
+            Item::Exits { place, run, code, signal } => self.exits(place, run, code, signal),
+            Item::Begins { fault, effect, spot } => self.begins(fault, &effect, spot),
+            Item::Passes { fault, effect, spot } => self.passes(fault, &effect, spot),
+            Item::Called { fault } => self.called(fault),
+            Item::Person { spot, incident } => self.person(spot, incident),
             Item::Fault => self.next_fault(),
             Item::Trouble => self.next_trouble(),
             Item::Pause => self.next_pause(),
@@ -257,7 +276,10 @@ impl World {
     fn finish(mut self) -> (Report, Option<Recording>) {
         self.last_checks();
         self.report.commands = self.checks.commands();
-        self.report.close(&self.checks, &self.trace, &mut self.repair_times);
+        self.feel_all();
+        (self.report.tally.downtime, self.report.tally.learned_downtime) =
+            (self.felt.before + self.felt.after, self.felt.after);
+        self.report.close(&self.checks, &self.trace, &self.judge);
         (self.report, self.recording)
     }
 
@@ -270,23 +292,21 @@ impl World {
                 self.checks.violated(now, "every_command_ends", what);
             }
         }
-        let open: BTreeSet<&TargetRef> = self.server.committed.incidents.values().map(|it| &it.fault.target).collect();
-        for host in &self.hosts {
-            for target in &host.targets {
-                // A fault may hide behind one upstream: then the target's incident is open, and says so.
-                let known = open.contains(&TargetRef::new(host.id.clone(), target.name.clone()));
-                let Some(fault) = target.fault.filter(|fault| !fault.detected && !known) else { continue };
-                let patience = match fault.kind {
-                    FaultKind::MemoryLeak => continue,
-                    FaultKind::Killed
-                    | FaultKind::Crashed
-                    | FaultKind::Hung
-                    | FaultKind::ConfigCorrupted
-                    | FaultKind::DirectoryFull => Duration::from_secs(900),
-                };
-                if now.since(fault.since) > patience && now.since(host.cut_until) > patience {
-                    self.report.missed += 1;
-                }
+        for fault in self.faults.open.clone() {
+            self.known_already(fault);
+        }
+        let scenario = Arc::clone(&self.options.scenario);
+        for fault in &self.faults.all {
+            let kind = &scenario.kinds[fault.kind];
+            self.report.judged(kind, fault, now);
+            let unnoticed = fault.judged.detected.is_none() && fault.ended.is_none();
+            // Nobody can be told of what happens where nobody can look.
+            let reached = fault.spots.iter().all(|spot| {
+                let (Spot::Host(host) | Spot::Target((host, _))) = spot;
+                now.since(self.hosts[*host].troubled) > kind.patience
+            });
+            if unnoticed && kind.expect == Expect::Incident && now.since(fault.since) > kind.patience && reached {
+                self.report.missed += 1;
             }
         }
     }

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by failing")]
 
-use prunella_model::policy::{FleetPolicy, Mode};
+use std::sync::Arc;
+
+use prunella_model::policy::{FleetPolicy, Mode, RuleSetting};
 use prunella_sim::replay::replay;
+use prunella_sim::scenario::Scenario;
 use prunella_sim::{Options, Report, Sabotage, record, simulate};
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -31,9 +34,9 @@ fn twice(seed: u64) -> Report {
 }
 
 #[test]
-fn fifty_fleets_keep_every_promise_and_repeat_themselves() {
+fn two_dozen_fleets_keep_every_promise_and_repeat_themselves() {
     let first = number("PRUNELLA_SIM_FIRST", 1);
-    let seeds = number("PRUNELLA_SIM_SEEDS", 50);
+    let seeds = number("PRUNELLA_SIM_SEEDS", 24);
     let half = first + seeds / 2;
     let (faults, repaired) = std::thread::scope(|scope| {
         let sum = |range: std::ops::Range<u64>| {
@@ -54,6 +57,37 @@ fn a_fleet_without_faults_is_left_alone() {
     let report = run(&options);
     check(&report);
     assert_eq!((report.commands, report.false_repairs, report.false_incidents), (0, 0, 0), "{report:?}");
+}
+
+#[test]
+fn a_day_of_the_catalogue_is_told_of_and_diagnosed() {
+    let report = run(&Options::new(100, 24, 1));
+    check(&report);
+    let scores = report.scores;
+    let floor = |what: &str, share: Option<f64>, least: f64| {
+        assert!(share.is_some_and(|it| it >= least), "{what} {share:?} is below {least}: {:#?}", report.kinds);
+    };
+    floor("recall", scores.recall, 0.99);
+    floor("precision", scores.precision, 0.99);
+    floor("cause_at_1", scores.cause_at_1, 0.9);
+    assert_eq!(scores.collateral, 0);
+}
+
+#[test]
+fn the_judge_sees_what_was_not_noticed_and_what_was_made_up() {
+    let silent = FleetPolicy {
+        rules: [("unresponsive".parse().unwrap(), RuleSetting { enabled: Some(false), ..RuleSetting::default() })]
+            .into(),
+        ..Options::new(1, 1, 1).policy
+    };
+    let only = Arc::new(Scenario::shipped().only(&["hung".to_owned()]).unwrap());
+    let deaf = Options { policy: silent, scenario: only, trouble: false, ..Options::new(40, 6, 1) };
+    let report = run(&deaf);
+    assert!(report.faults > 10 && report.scores.recall == Some(0.0), "{report:?}");
+    assert!(report.scores.downtime_s > 3_600.0 * 10.0, "users felt it: {:?}", report.scores);
+    let lies = Options { sabotage: Some(Sabotage::LyingProbes), trouble: false, ..Options::new(10, 2, 1) };
+    let report = run(&lies);
+    assert!(report.scores.precision.unwrap() < 0.5 && report.scores.collateral > 0, "{:?}", report.scores);
 }
 
 #[test]
