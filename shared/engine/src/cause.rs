@@ -14,6 +14,8 @@ pub(crate) enum Cause {
     Hung,
     /// A configuration file differs from its known-good content, and failures followed.
     ConfigCorrupted,
+    /// It fails since its version changed, and restarts do not mend that; or so do those who run the same version.
+    BadVersion,
     /// A directory nears its quota.
     DirectoryFull,
     /// The process never gives memory back.
@@ -44,10 +46,11 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Killed,
         Self::Hung,
         Self::ConfigCorrupted,
+        Self::BadVersion,
         Self::DirectoryFull,
         Self::MemoryLeak,
         Self::Upstream,
@@ -69,6 +72,7 @@ impl Cause {
             Self::Killed => "killed",
             Self::Hung => "hung",
             Self::ConfigCorrupted => "config_corrupted",
+            Self::BadVersion => "bad_version",
             Self::DirectoryFull => "directory_full",
             Self::MemoryLeak => "memory_leak",
             Self::Upstream => "upstream",
@@ -98,7 +102,7 @@ impl Cause {
     /// What kind of trouble it is.
     pub(crate) const fn category(self) -> Category {
         match self {
-            Self::Killed | Self::Hung | Self::Unknown => Category::Operational,
+            Self::Killed | Self::Hung | Self::BadVersion | Self::Unknown => Category::Operational,
             Self::ConfigCorrupted => Category::GovernanceDrift,
             Self::DirectoryFull | Self::MemoryLeak | Self::Overload => Category::StabilityThreat,
             Self::Upstream => Category::Structural,
@@ -123,6 +127,7 @@ impl Cause {
             Self::AgentStalled | Self::AgentUnstable => Duration::from_secs(600),
             Self::Killed
             | Self::ConfigCorrupted
+            | Self::BadVersion
             | Self::DirectoryFull
             | Self::MemoryLeak
             | Self::ProbeBroken

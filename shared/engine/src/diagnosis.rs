@@ -205,6 +205,10 @@ impl Engine {
             (draft.cause, draft.confidence) = (Cause::DirectoryFull, 0.7);
             return;
         }
+        if (looping || did_not_help || case.relapsed) && !outside && self.blame_version(case, draft) {
+            draft.reject(Cause::Killed, "its version changed before it failed, and a restart did not mend that");
+            return;
+        }
         if looping {
             (draft.cause, draft.confidence) = (Cause::Unknown, 0.4);
             draft.reject(Cause::Killed, "it ended by itself again and again");
@@ -218,6 +222,15 @@ impl Engine {
         };
         draft.reject(Cause::Hung, "there is no process that could hang");
         draft.reject(Cause::Upstream, "that a process ends is its own symptom, whatever it depends on");
+    }
+
+    /// Blames a deploy that came before the fault. False when there was none. Which one it was, the evidence says.
+    fn blame_version(&self, case: &Case, draft: &mut Draft) -> bool {
+        let deployed = self.deployed_before(case.key, self.onset(case)).is_some();
+        if deployed {
+            (draft.cause, draft.confidence) = (Cause::BadVersion, 0.8);
+        }
+        deployed
     }
 
     /// A target that does not answer: whose fault is it? Null when the draft is complete: its own.
@@ -281,6 +294,11 @@ impl Engine {
             (draft.cause, draft.confidence) = (Cause::ConfigCorrupted, 0.6);
             return None;
         }
+        let did_not_help = case.it.attempts.iter().any(|it| crate::plan::failed(it.verdict));
+        if did_not_help && self.blame_version(case, draft) {
+            draft.reject(Cause::Hung, "its version changed before it failed, and a restart did not mend that");
+            return None;
+        }
         (draft.cause, draft.confidence) = (Cause::Hung, if target.process.life == Life::Running { 0.9 } else { 0.6 });
         if target.process.life == Life::Running {
             draft.reject(Cause::Killed, "its process lives");
@@ -319,7 +337,12 @@ impl Engine {
         all
     }
 
-    fn conclusion(&self, case: &Case, draft: Draft, cause_target: Key) -> Diagnosis {
+    fn conclusion(&self, case: &Case, mut draft: Draft, cause_target: Key) -> Diagnosis {
+        let onset = self.onset(case);
+        draft.evidence.extend(self.change_evidence(cause_target, onset));
+        if case.it.fault.symptom.is_none() {
+            draft.evidence.extend(self.policy_evidence(cause_target, onset));
+        }
         let treats =
             |repair: &&&dyn crate::repairs::Repair| repair.treats().iter().any(|(cause, _)| *cause == draft.cause);
         let mut recommended: Vec<(f64, &str)> = REPAIRS

@@ -189,6 +189,7 @@ impl Engine {
     /// Takes over what the host's administrator declares.
     pub(crate) fn declare(&mut self, index: u32, mut report: HostReport) {
         self.unlink(index);
+        self.note_versions(index, &report);
         let targets = std::mem::take(&mut report.targets);
         let gone = self.hosts[at(index)].declare(&targets);
         report.targets = targets;
@@ -326,7 +327,9 @@ impl Engine {
         let it = &mut self.hosts[at(index)];
         let target = *it.names.get(&seen.target)?;
         let when = it.clock.to_server(seen.at, now);
+        let before = it.targets[at(target)].probe(&seen.probe).and_then(|probe| probe.finding.clone());
         let new_run = it.targets[at(target)].see(seen, when, live)?;
+        let changed = crate::changes::file_change(before.as_ref(), seen);
         if new_run {
             for number in it.targets[at(target)].series.clone() {
                 if let Some(Some(series)) = it.series.get_mut(at(number)) {
@@ -336,6 +339,9 @@ impl Engine {
         }
         if let Some(id) = it.targets[at(target)].incident {
             self.woken.insert(id);
+        }
+        if let Some(what) = changed {
+            self.note_change(Key { host: index, target }, when, what);
         }
         Some(target)
     }
@@ -403,6 +409,7 @@ impl Engine {
             report: it.report.clone().map(Box::new),
             repairs: it.repairs.iter().cloned().collect(),
             rollbacks: it.rollbacks.iter().copied().collect(),
+            changes: it.targets.iter().flat_map(crate::target::Target::changes_seen).collect(),
         }
     }
 

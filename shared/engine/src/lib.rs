@@ -7,6 +7,7 @@ mod agent_watch;
 mod brakes;
 pub mod catalogue;
 mod cause;
+mod changes;
 mod clock;
 mod detect;
 mod diagnosis;
@@ -83,6 +84,8 @@ pub struct Engine {
     started: Timestamp,
     policy: Arc<FleetPolicy>,
     policy_hash: Sha256,
+    /// When the policy last changed; null when that was before this start.
+    policy_since: Option<Timestamp>,
     tuning: Vec<Tuning>,
     hosts: Vec<Host>,
     names: BTreeMap<HostId, u32>,
@@ -238,6 +241,7 @@ impl Engine {
         let version = policy.version;
         self.out.changes.push(Change::PutPolicy(Box::new(policy.as_ref().clone())));
         self.policy = policy;
+        self.policy_since = Some(self.now);
         for index in 0..key::next(self.hosts.len()) {
             if self.names.contains_key(&self.hosts[at(index)].id) {
                 self.link(index);

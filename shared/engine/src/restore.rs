@@ -48,6 +48,7 @@ impl Engine {
             now,
             started: now,
             policy_hash: digest(&policy),
+            policy_since: None,
             tuning: rules::tune(&policy),
             policy,
             hosts: Vec::new(),
@@ -112,6 +113,7 @@ impl Engine {
             if let Some(report) = record.report {
                 self.declare(index, *report);
             }
+            self.restore_changes(index, record.changes);
             self.timers.set(Timer::Silence(index), self.now.after(self.policy.limits.cold_start), self.now);
         }
         decided.sort_unstable();

@@ -9,6 +9,7 @@ use prunella_model::step::StepKind;
 use prunella_model::{GroupName, IncidentId, ProbeName, RepairName, RuleName, Timestamp};
 
 use crate::cause::Cause;
+use crate::changes::Change;
 use crate::incident::verify::{TICK_LEAST, TICK_MOST};
 
 /// How many verdicts of one probe are remembered: enough for every rule that counts.
@@ -245,6 +246,8 @@ pub(crate) struct Target {
     pub(crate) asked: Option<Timestamp>,
     /// When it was last seen to be well again after ailing, by the server's clock.
     pub(crate) well_since: Option<Timestamp>,
+    /// What changed lately, newest last.
+    pub(crate) changes: VecDeque<Change>,
 }
 
 impl Target {
@@ -267,6 +270,7 @@ impl Target {
             ailing: false,
             asked: None,
             well_since: None,
+            changes: VecDeque::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or draws a random number. Values are valid by type: a name
 //! that exists is a well-formed name, so nothing inside has to doubt it again.
 
+pub mod change;
 pub mod command;
 pub mod event;
 pub mod host;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::ChangeSeen;
 use crate::command::Intent;
 use crate::host::HostReport;
 use crate::incident::{Fingerprint, Incident};
@@ -66,6 +67,9 @@ pub struct HostRecord {
     pub repairs: Vec<(Timestamp, crate::TargetName)>,
     /// When its recent rollbacks were decided; those of the last day.
     pub rollbacks: Vec<Timestamp>,
+    /// What changed on it lately, oldest first for each target.
+    #[serde(default)]
+    pub changes: Vec<ChangeSeen>,
 }
 
 /// A pause that a person asked for.

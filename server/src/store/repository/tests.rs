@@ -96,6 +96,7 @@ fn host(name: &str) -> HostRecord {
         report: None,
         repairs: Vec::new(),
         rollbacks: Vec::new(),
+        changes: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What becomes of commands: accepted, reported, refused, lost.
 
+use prunella_model::change::Changed;
 use prunella_model::event::EventKind;
 use prunella_model::incident::{IncidentState, Stage};
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
@@ -109,6 +110,10 @@ impl Engine {
         record.report = Some(report.clone());
         self.out.commands.insert(command);
         self.timers.clear(&Timer::Command(command));
+        if let Some(key) = key.filter(|_| report.outcome == Outcome::Done) {
+            let repair = record.intent.repair.clone();
+            self.note_change(key, self.now, Changed::Repaired { repair });
+        }
         let line = format!("command {command} {}", text(&report.outcome));
         let subject = key.map_or_else(|| format!("hosts/{id}"), |key| self.subject(key));
         self.audit_as(format!("agent/{id}"), "outcome", subject, Some(incident), line.clone());

@@ -73,6 +73,7 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         Cause::Hung => GRACE_HUNG,
         Cause::Killed
         | Cause::ConfigCorrupted
+        | Cause::BadVersion
         | Cause::DirectoryFull
         | Cause::MemoryLeak
         | Cause::Upstream

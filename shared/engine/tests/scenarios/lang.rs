@@ -3,8 +3,9 @@
 //! ```text
 //! policy rapid                                   standard or rapid, then key=value
 //! host web-1                                     a host with no targets
-//! target web-1/web probes=process,http needs=db service=web critical permits=restart_service files=conf dirs=data
-//! connect web-1 version=1.2.3 paused=WHY observe_only=WHY (each may be left out)
+//! target web-1/web probes=process,http needs=db service=web critical permits=restart_service labels=version:1.4
+//! connect web-1 version=1.2.3 paused=WHY observe_only=WHY labels=rack:r1 (each may be left out)
+//! report web-1 labels=rack:r1                    says everything again, host labels included
 //! connect web-1 · cut web-1 · bye web-1 · mute web-1 · unmute web-1 · deaf web-1 (answers no probe) · undeaf web-1
 //! web-1/web process exited run-1 signal=9 ran=10s
 //! web-1/web http down · up · 500 · unknown
@@ -143,6 +144,12 @@ pub(crate) fn kind(probe: &str) -> ProbeKind {
     }
 }
 
+/// `labels=rack:r1,zone:a`
+pub(crate) fn labels(words: &Words<'_>) -> BTreeMap<String, String> {
+    let pairs = words.list("labels").into_iter().filter_map(|it| it.split_once(':'));
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
 pub(crate) fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
     let probe = |name: &&str| ProbeReport {
         name: ProbeName::new(name).expect("a probe name"),
@@ -160,7 +167,10 @@ pub(crate) fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
     TargetReport {
         name: name.clone(),
         service: words.get("service").map(|it| ServiceName::new(it).expect("a service name")),
-        labels: words.get("group").map(|it| ("group".to_owned(), it.to_owned())).into_iter().collect(),
+        labels: labels(words)
+            .into_iter()
+            .chain(words.get("group").map(|it| ("group".to_owned(), it.to_owned())))
+            .collect(),
         depends_on: words.list("needs").iter().map(|it| it.parse().expect("a dependency")).collect(),
         critical: words.has("critical"),
         probes: words.list("probes").iter().map(probe).collect(),

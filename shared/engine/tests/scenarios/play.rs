@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prunella_engine::{Decision, Engine, Event, Reply, Request};
 use prunella_model::command::{Intent, Precondition};
-use prunella_model::host::{BY_CHOICE, TargetReport};
+use prunella_model::host::{BY_CHOICE, HostReport, TargetReport};
 use prunella_model::incident::{IncidentState, Severity};
 use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Status};
 use prunella_model::outcome::OutcomeReport;
@@ -34,6 +34,7 @@ struct Agent {
     series: Vec<SeriesName>,
     connected: bool,
     mute: bool,
+    labels: BTreeMap<String, String>,
     /// Lives, but its probes have not come to a verdict.
     deaf: bool,
 }
@@ -127,6 +128,7 @@ impl World {
                 self.agents.entry(it.host).or_default().targets.insert(it.target, report);
             }
             "connect" => self.connect(&host(words.0[0]), &words),
+            "report" => self.report(&host(words.0[0]), &words),
             "cut" | "bye" => {
                 if let Some(agent) = self.agents.get_mut(&host(rest)) {
                     agent.connected = false;
@@ -178,8 +180,7 @@ impl World {
         let now = self.now;
         let Some(agent) = self.agents.get_mut(id) else { return };
         agent.connected = true;
-        let mut report = lang::report(agent.targets.values().cloned().collect(), agent.series.clone());
-        report.observations = observations(agent, None, now);
+        let mut report = full_report(agent, words, now);
         report.paused = words.get("paused").map(str::to_owned);
         let observe_only = words.get("observe_only").map(|why| if why == "choice" { BY_CHOICE } else { why });
         report.observe_only = observe_only.map(str::to_owned);
@@ -187,6 +188,13 @@ impl World {
             version.clone_into(&mut report.agent_version);
         }
         self.step(Event::Connected { host: id.clone(), enrolment: 1, report: Box::new(report) });
+    }
+
+    fn report(&mut self, id: &HostId, words: &Words<'_>) {
+        let now = self.now;
+        let Some(agent) = self.agents.get_mut(id).filter(|it| it.connected) else { return };
+        let report = full_report(agent, words, now);
+        self.step(Event::Reported { host: id.clone(), report: Box::new(report) });
     }
 
     fn seen(&mut self, first: &str, words: &Words<'_>) {
@@ -500,6 +508,15 @@ fn state(state: &IncidentState) -> String {
         IncidentState::NeedsHuman { why } => format!("needs a person: {why}"),
         IncidentState::Closed(_) => "closed".to_owned(),
     }
+}
+
+/// Everything that an agent has to say. Labels of the host that are given once stay.
+fn full_report(agent: &mut Agent, words: &Words<'_>, now: Timestamp) -> HostReport {
+    agent.labels.extend(lang::labels(words));
+    let mut report = lang::report(agent.targets.values().cloned().collect(), agent.series.clone());
+    report.labels = agent.labels.clone();
+    report.observations = observations(agent, None, now);
+    report
 }
 
 fn observations(agent: &Agent, only: Option<&TargetName>, at: Timestamp) -> Vec<Observation> {
