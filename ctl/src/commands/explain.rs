@@ -22,7 +22,8 @@ Examples:
 
 JSON: {id, state, state_detail, fault: {rule, target, symptom, severity, fingerprint, since, summary}, also: [fault],
   opened, recovered, closed, closing, upstream, diagnosis: {category, cause, cause_target, confidence, priority,
-  affected, evidence, rejected, recommended}, attempts: [{number, repair, command, steps, because, decided, outcome,
+  affected, evidence, rejected, recommended}, shared: {kind, attribute, cause, failing, sharing, others_failing, others,
+  rate, base_rate, chance}, attempts: [{number, repair, command, steps, because, decided, outcome,
   outcome_detail, outcome_time, verdict, verdict_time, verdict_evidence, undoes, alternatives}], holds, released,
   stages}. What does not exist is null."
 );
@@ -185,6 +186,7 @@ mod tests {
               "closing": null,
               "upstream": null,
               "diagnosis": null,
+              "shared": null,
               "attempts": [],
               "holds": [],
               "released": [],

@@ -20,6 +20,8 @@ pub(super) struct IncidentView {
     pub(super) closing: Option<String>,
     pub(super) upstream: Option<String>,
     pub(super) diagnosis: Option<DiagnosisView>,
+    /// What its victims share, when it stands for several hosts.
+    pub(super) shared: Option<SharedView>,
     pub(super) attempts: Vec<AttemptView>,
     pub(super) holds: Vec<HoldView>,
     pub(super) released: Vec<HoldView>,
@@ -48,6 +50,37 @@ pub(super) struct DiagnosisView {
     pub(super) evidence: Vec<EvidenceView>,
     pub(super) rejected: Vec<RejectedView>,
     pub(super) recommended: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SharedView {
+    pub(super) kind: String,
+    pub(super) attribute: String,
+    pub(super) cause: String,
+    pub(super) failing: u32,
+    pub(super) sharing: u32,
+    pub(super) others_failing: u32,
+    pub(super) others: u32,
+    pub(super) rate: f64,
+    pub(super) base_rate: f64,
+    pub(super) chance: f64,
+}
+
+impl SharedView {
+    fn of(it: pb::SharedCause) -> Self {
+        Self {
+            kind: it.kind,
+            attribute: it.attribute,
+            cause: it.cause,
+            failing: it.failing,
+            sharing: it.sharing,
+            others_failing: it.others_failing,
+            others: it.others,
+            rate: it.rate,
+            base_rate: it.base_rate,
+            chance: it.chance,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -141,6 +174,7 @@ impl IncidentView {
             closing: it.closing,
             upstream: it.upstream.as_deref().map(short),
             diagnosis: it.diagnosis.map(DiagnosisView::of),
+            shared: it.shared.map(SharedView::of),
             attempts: it.attempts.into_iter().map(AttemptView::of).collect(),
             holds: it.holds.into_iter().map(HoldView::of).collect(),
             released: it.released.into_iter().map(HoldView::of).collect(),

@@ -1,7 +1,8 @@
 //! The record of an incident, as the control services say it.
 
 use prunella_model::incident::{
-    Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Hold, Incident, IncidentState, Release, StageRecord,
+    Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Hold, Incident, IncidentState, Release, SharedCause,
+    StageRecord,
 };
 use prunella_model::outcome::Outcome;
 use prunella_model::step::{Step, TargetStep};
@@ -38,6 +39,7 @@ pub fn incident(it: &Incident) -> pb::Incident {
         state: state.into(),
         state_detail,
         diagnosis: it.diagnosis.as_ref().map(diagnosis),
+        shared: it.shared.as_ref().map(shared),
         stages: it.stages.iter().map(stage).collect(),
         attempts: it.attempts.iter().map(attempt).collect(),
         holds: it.holds.iter().map(|it| hold(it, None)).collect(),
@@ -80,6 +82,7 @@ fn closing(it: &Closing) -> (&'static str, Option<IncidentId>) {
         Closing::UpstreamRecovered { incident } => ("upstream_recovered", *incident),
         Closing::Cancelled { .. } => ("cancelled", None),
         Closing::TargetGone => ("target_gone", None),
+        Closing::Disproved { by } => ("disproved", *by),
     }
 }
 
@@ -110,6 +113,21 @@ fn diagnosis(it: &Diagnosis) -> pb::Diagnosis {
         rejected: it.rejected.iter().map(rejected).collect(),
         recommended: it.recommended.iter().map(ToString::to_string).collect(),
         priority: word(&it.priority),
+    }
+}
+
+fn shared(it: &SharedCause) -> pb::SharedCause {
+    pb::SharedCause {
+        kind: word(&it.attribute.kind),
+        attribute: it.attribute.to_string(),
+        cause: it.cause.to_string(),
+        failing: it.failing,
+        sharing: it.sharing,
+        others_failing: it.others_failing,
+        others: it.others,
+        rate: it.rate,
+        base_rate: it.base_rate,
+        chance: it.chance,
     }
 }
 

@@ -22,6 +22,12 @@ pub(crate) enum Cause {
     MemoryLeak,
     /// Something that the target depends on is broken.
     Upstream,
+    /// Those who share a dependency fail together.
+    SharedDependency,
+    /// Those who share a change fail together.
+    SharedChange,
+    /// Those of one group of hosts fail together.
+    SharedGroup,
     /// The host is out of reach.
     OutOfReach,
     /// The host has too much to do.
@@ -46,7 +52,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Killed,
         Self::Hung,
         Self::ConfigCorrupted,
@@ -54,6 +60,9 @@ impl Cause {
         Self::DirectoryFull,
         Self::MemoryLeak,
         Self::Upstream,
+        Self::SharedDependency,
+        Self::SharedChange,
+        Self::SharedGroup,
         Self::OutOfReach,
         Self::Overload,
         Self::AgentStalled,
@@ -76,6 +85,9 @@ impl Cause {
             Self::DirectoryFull => "directory_full",
             Self::MemoryLeak => "memory_leak",
             Self::Upstream => "upstream",
+            Self::SharedDependency => "shared_dependency",
+            Self::SharedChange => "shared_change",
+            Self::SharedGroup => "shared_group",
             Self::OutOfReach => "out_of_reach",
             Self::Overload => "overload",
             Self::AgentStalled => "agent_stalled",
@@ -103,9 +115,9 @@ impl Cause {
     pub(crate) const fn category(self) -> Category {
         match self {
             Self::Killed | Self::Hung | Self::BadVersion | Self::Unknown => Category::Operational,
-            Self::ConfigCorrupted => Category::GovernanceDrift,
+            Self::ConfigCorrupted | Self::SharedChange => Category::GovernanceDrift,
             Self::DirectoryFull | Self::MemoryLeak | Self::Overload => Category::StabilityThreat,
-            Self::Upstream => Category::Structural,
+            Self::Upstream | Self::SharedDependency | Self::SharedGroup => Category::Structural,
             Self::OutOfReach
             | Self::AgentStalled
             | Self::ProbeBroken
@@ -123,7 +135,12 @@ impl Cause {
     pub(crate) const fn self_recovery(self) -> Duration {
         match self {
             Self::Hung | Self::Unknown => Duration::from_secs(600),
-            Self::Upstream | Self::OutOfReach | Self::Overload => Duration::from_secs(300),
+            Self::Upstream
+            | Self::SharedDependency
+            | Self::SharedChange
+            | Self::SharedGroup
+            | Self::OutOfReach
+            | Self::Overload => Duration::from_secs(300),
             Self::AgentStalled | Self::AgentUnstable => Duration::from_secs(600),
             Self::Killed
             | Self::ConfigCorrupted

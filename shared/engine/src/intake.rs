@@ -5,7 +5,7 @@ use prunella_model::host::HostReport;
 use prunella_model::incident::Closing;
 use prunella_model::observation::{Frame, Observation, ProbeKind, SeriesName};
 use prunella_model::record::{Change, HostRecord};
-use prunella_model::{HostId, IncidentId, OperatorName, Timestamp};
+use prunella_model::{HostId, IncidentId, OperatorName, TargetName, Timestamp};
 
 use crate::Engine;
 use crate::detect::Watch;
@@ -206,17 +206,25 @@ impl Engine {
 
     /// Takes a host's targets out of the topology.
     pub(crate) fn unlink(&mut self, index: u32) {
+        let place = Key { host: index, target: self.hosts[at(index)].ensure(&TargetName::host()) };
+        let common = self.hosts[at(index)].report.as_ref().map(|report| self.host_attributes(report));
+        self.topology.part(place, &common.unwrap_or_default());
         for target in 0..next(self.hosts[at(index)].targets.len()) {
             let key = Key { host: index, target };
             let needs = self.declared_needs(key);
             let service = self.target_at(key).report.service.clone();
             self.topology.remove(key, service.as_ref(), &needs);
             self.leave_groups(key);
+            let common = self.target_attributes(key);
+            self.topology.part(key, &common);
         }
     }
 
     /// Puts a host's targets into the topology.
     pub(crate) fn link(&mut self, index: u32) {
+        let place = Key { host: index, target: self.hosts[at(index)].ensure(&TargetName::host()) };
+        let common = self.hosts[at(index)].report.as_ref().map(|report| self.host_attributes(report));
+        self.topology.share(place, common.unwrap_or_default());
         for target in 0..next(self.hosts[at(index)].targets.len()) {
             let key = Key { host: index, target };
             if self.target_at(key).gone {
@@ -226,6 +234,8 @@ impl Engine {
             let service = self.target_at(key).report.service.clone();
             self.topology.insert(key, service.as_ref(), needs);
             self.join_groups(key);
+            let common = self.target_attributes(key);
+            self.topology.share(key, common);
         }
     }
 

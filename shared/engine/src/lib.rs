@@ -9,6 +9,7 @@ pub mod catalogue;
 mod cause;
 mod changes;
 mod clock;
+mod correlate;
 mod detect;
 mod diagnosis;
 pub mod event;
@@ -95,6 +96,8 @@ pub struct Engine {
     /// Commands without an outcome, by target.
     in_flight: BTreeMap<Key, CommandId>,
     knowledge: Knowledge,
+    /// Recent faults, to see which of them are one.
+    faults: correlate::Faults,
     pauses: BTreeMap<Scope, PauseRecord>,
     /// Modes that were set at run time.
     modes: BTreeMap<Scope, ModeRecord>,
@@ -243,7 +246,7 @@ impl Engine {
         self.policy = policy;
         self.policy_since = Some(self.now);
         for index in 0..key::next(self.hosts.len()) {
-            if self.names.contains_key(&self.hosts[at(index)].id) {
+            if self.names.get(&self.hosts[at(index)].id) == Some(&index) {
                 self.link(index);
             }
         }

@@ -58,6 +58,7 @@ impl Engine {
             commands: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             knowledge: Knowledge::load(stored.knowledge),
+            faults: crate::correlate::Faults::default(),
             pauses: stored.pauses.into_iter().map(|pause| (pause.scope.clone(), pause)).collect(),
             modes: stored.modes.into_iter().map(|mode| (mode.scope.clone(), mode)).collect(),
             maintenances: stored.maintenances.into_iter().map(|it| (it.name.clone(), it)).collect(),
@@ -156,8 +157,12 @@ impl Engine {
 
     fn restore_incident(&mut self, incident: Incident) {
         let id = incident.id;
-        let key = self.place(&incident.fault.target);
+        let key = match incident.shared {
+            Some(_) => self.fleet_place(&incident.fault.target.target),
+            None => self.place(&incident.fault.target),
+        };
         let mut case = Case::new(incident, key);
+        self.restore_shared(&mut case);
         case.relapsed = case.it.attempts.iter().any(|it| it.verdict.is_some()) && case.it.recovered_at.is_none();
         // What was diagnosed before was compared with the past before.
         case.recurrence = case.it.diagnosis.is_some();

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prunella_model::host::Dependency;
+use prunella_model::incident::SharedAttribute;
 use prunella_model::observation::{ProbeKind, Status};
 use prunella_model::{GroupName, IncidentId, ServiceName, TargetRef, Timestamp};
 
@@ -38,6 +39,8 @@ pub(crate) struct Topology {
     pub(crate) dependents: BTreeMap<Needed, BTreeSet<Key>>,
     /// Members of each group.
     pub(crate) groups: BTreeMap<GroupName, Members>,
+    /// Who has what in common with others.
+    pub(crate) sharing: BTreeMap<SharedAttribute, BTreeSet<Key>>,
 }
 
 impl Topology {
@@ -53,6 +56,25 @@ impl Topology {
                     self.dependents.remove(needed);
                 }
             }
+        }
+    }
+
+    /// Forgets what a target or host has in common with others.
+    pub(crate) fn part(&mut self, key: Key, attributes: &[SharedAttribute]) {
+        for attribute in attributes {
+            if let Some(keys) = self.sharing.get_mut(attribute) {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    self.sharing.remove(attribute);
+                }
+            }
+        }
+    }
+
+    /// Notes what a target or host has in common with others.
+    pub(crate) fn share(&mut self, key: Key, attributes: Vec<SharedAttribute>) {
+        for attribute in attributes {
+            self.sharing.entry(attribute).or_default().insert(key);
         }
     }
 
@@ -178,6 +200,11 @@ impl Engine {
             }
         }
         if !host.online() { Proof::Unknown } else { proof }
+    }
+
+    /// Whether a target is known to be well, on evidence from `since` on, by the server's clock.
+    pub(crate) fn is_well(&self, key: Key, since: Timestamp) -> bool {
+        self.proof(key, since) == Proof::Well
     }
 
     /// When a target that is well was first seen to be so at or after `since`, by the server's clock.

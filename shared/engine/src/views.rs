@@ -22,6 +22,7 @@ pub(crate) fn blank(fault: Fault, now: Timestamp) -> Incident {
         opened_at: now,
         state: IncidentState::Diagnosing,
         diagnosis: None,
+        shared: None,
         stages: Vec::new(),
         attempts: Vec::new(),
         holds: Vec::new(),

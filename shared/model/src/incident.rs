@@ -1,5 +1,7 @@
 //! The record of an incident: a fault's life from opening to a closing that carries a reason.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::observation::Status;
@@ -303,6 +305,71 @@ pub enum Closing {
     },
     /// The target or its host is no longer part of the fleet.
     TargetGone,
+    /// A cause that several hosts seemed to share turned out not to hold them back.
+    Disproved {
+        /// The victim that was repaired by itself; null when the policy stopped looking for shared causes.
+        by: Option<IncidentId>,
+    },
+}
+
+/// What several targets may have in common. The order is that of preference: the narrower, the sooner it explains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedKind {
+    /// The same change shortly before.
+    Change,
+    /// The same version of the same thing.
+    Version,
+    /// The same dependency.
+    Dependency,
+    /// The same value of a label that names a group of hosts, for example a rack.
+    Group,
+}
+
+/// One thing that several targets have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SharedAttribute {
+    /// What kind of thing.
+    pub kind: SharedKind,
+    /// The label's name, or the name of the target or service whose version or file it is; empty for a dependency.
+    pub name: String,
+    /// The label's value, the version, the change, or the dependency as it is declared.
+    pub value: String,
+}
+
+impl fmt::Display for SharedAttribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, name, value } = self;
+        match kind {
+            SharedKind::Change => write!(f, "the change {value} of {name}"),
+            SharedKind::Version => write!(f, "version {value} of {name}"),
+            SharedKind::Dependency => write!(f, "the dependency {value}"),
+            SharedKind::Group => write!(f, "{name}={value}"),
+        }
+    }
+}
+
+/// Why faults on several hosts are taken for one: what they share, and how much more often those fail that share it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SharedCause {
+    /// What they share.
+    pub attribute: SharedAttribute,
+    /// The cause that each of them would have been diagnosed with by itself.
+    pub cause: CauseName,
+    /// Hosts that share it and failed within the window.
+    pub failing: u32,
+    /// Hosts that share it.
+    pub sharing: u32,
+    /// Other hosts that failed alike within the window.
+    pub others_failing: u32,
+    /// Other hosts.
+    pub others: u32,
+    /// The share of failing hosts among those that share it, 0 to 1.
+    pub rate: f64,
+    /// The same among the others, half a failure and one host added, so that none seen is not taken for never.
+    pub base_rate: f64,
+    /// How likely so many of the failing hosts would share it by accident, 0 to 1.
+    pub chance: f64,
 }
 
 /// The whole record.
@@ -320,6 +387,9 @@ pub struct Incident {
     pub state: IncidentState,
     /// What is wrong, and why; null before it is known.
     pub diagnosis: Option<Diagnosis>,
+    /// What its victims share, when this incident stands for the faults of several hosts; null otherwise.
+    #[serde(default)]
+    pub shared: Option<SharedCause>,
     /// Every passage through a stage, in order.
     pub stages: Vec<StageRecord>,
     /// Every try, in order.

@@ -140,6 +140,42 @@ impl Default for Limits {
     }
 }
 
+/// When faults on several hosts are taken for one, and how long its victims are left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SharedCausePolicy {
+    /// False repairs each fault by itself, however many look alike.
+    pub enabled: bool,
+    /// The fewest known hosts at which it works: in a smaller fleet nothing stands out.
+    pub known_hosts: u32,
+    /// The fewest hosts with the same fault that share something.
+    pub hosts: u32,
+    /// Within which time they must have failed.
+    #[serde(with = "span")]
+    pub window: Duration,
+    /// How many times as often those that share it must have failed as the others.
+    pub times: u32,
+    /// How long victims are left alone before one of them is repaired on trial, and then another.
+    #[serde(with = "span")]
+    pub hold: Duration,
+    /// The labels of hosts that name groups with a common fate.
+    pub labels: Vec<String>,
+}
+
+impl Default for SharedCausePolicy {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            known_hosts: 10,
+            hosts: 3,
+            window: Duration::from_secs(300),
+            times: 3,
+            hold: Duration::from_secs(300),
+            labels: ["rack", "group", "zone"].map(str::to_owned).to_vec(),
+        }
+    }
+}
+
 /// Changes to one shipped rule. What is null stays as shipped.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -227,6 +263,8 @@ pub struct FleetPolicy {
     pub verification: Verification,
     /// The limits on acting.
     pub limits: Limits,
+    /// When faults on several hosts are taken for one.
+    pub shared_cause: SharedCausePolicy,
     /// Changes to shipped rules, by name.
     pub rules: BTreeMap<RuleName, RuleSetting>,
     /// Repairs that are never chosen.
@@ -250,6 +288,7 @@ impl Default for FleetPolicy {
             heartbeat: Duration::from_secs(10),
             verification: Verification::default(),
             limits: Limits::default(),
+            shared_cause: SharedCausePolicy::default(),
             rules: BTreeMap::new(),
             forbid_repairs: Vec::new(),
             services: BTreeMap::new(),
@@ -289,6 +328,7 @@ impl FleetPolicy {
                     cold_start: Duration::from_secs(5),
                     ..standard.limits
                 },
+                shared_cause: SharedCausePolicy { hold: Duration::from_secs(20), ..standard.shared_cause },
                 ..standard
             },
         }

@@ -34,6 +34,7 @@ pub(crate) fn incident(counter: u64) -> Incident {
         opened_at: Timestamp::from_secs(2),
         state: IncidentState::Diagnosing,
         diagnosis: None,
+        shared: None,
         stages: Vec::new(),
         attempts: Vec::new(),
         holds: Vec::new(),

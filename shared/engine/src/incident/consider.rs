@@ -31,6 +31,10 @@ impl Engine {
     /// Looks at an incident because something that it may wait for has happened.
     pub(crate) fn advance(&mut self, id: IncidentId) {
         let Some(case) = self.cases.get(&id) else { return };
+        if case.common.is_some() {
+            self.review_shared(id);
+            return;
+        }
         match case.it.state.clone() {
             IncidentState::Diagnosing
             | IncidentState::Upstream { .. }
@@ -164,6 +168,10 @@ impl Engine {
                 }
             }
             Insight::Here(cause, diagnosis) => {
+                if let Some(shared) = self.shared_with(id, cause) {
+                    self.blame_shared(id, shared, diagnosis);
+                    return;
+                }
                 if matches!(state, IncidentState::Upstream { .. }) && !self.upstream_grace_over(id) {
                     return;
                 }
@@ -214,7 +222,7 @@ impl Engine {
     }
 
     /// Leaves a victim alone.
-    fn blame(&mut self, id: IncidentId, culprit: Key, diagnosis: Diagnosis) {
+    pub(crate) fn blame(&mut self, id: IncidentId, culprit: Key, diagnosis: Diagnosis) {
         let upstream = self.target_at(culprit).incident;
         let Some(case) = self.cases.get_mut(&id) else { return };
         let key = case.key;
@@ -303,7 +311,7 @@ impl Engine {
     }
 
     /// Notes a diagnosis, and says so when it is a new one.
-    fn classify(&mut self, id: IncidentId, cause: Cause, diagnosis: Diagnosis) {
+    pub(crate) fn classify(&mut self, id: IncidentId, cause: Cause, diagnosis: Diagnosis) {
         let now = self.now;
         let Some(case) = self.cases.get(&id) else { return };
         let key = case.key;

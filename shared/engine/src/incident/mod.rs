@@ -13,6 +13,8 @@ use prunella_model::incident::{Fault, Incident, IncidentState, Severity, Stage, 
 use prunella_model::step::Step;
 use prunella_model::{OperatorName, RepairName, Timestamp};
 
+use crate::cause::Cause;
+use crate::correlate::Common;
 use crate::key::Key;
 
 /// The most passages through stages that one incident records. One that is tried again and again for weeks must not grow
@@ -71,6 +73,12 @@ pub(crate) struct Case {
     pub(crate) troubles: bool,
     /// Whether it waits in the fleet's queue.
     pub(crate) queued: bool,
+    /// The cause with which it was last compared with other faults.
+    pub(crate) noted: Option<Cause>,
+    /// Whether it is not taken for a victim of a shared cause again.
+    pub(crate) released: bool,
+    /// What it needs beside its record when it stands for several hosts.
+    pub(crate) common: Option<Common>,
 }
 
 impl Case {
@@ -93,6 +101,9 @@ impl Case {
             told: None,
             troubles: false,
             queued: false,
+            noted: None,
+            released: false,
+            common: None,
         }
     }
 

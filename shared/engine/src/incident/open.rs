@@ -146,6 +146,7 @@ impl Engine {
             opened_at: self.now,
             state: IncidentState::Diagnosing,
             diagnosis: None,
+            shared: None,
             stages: Vec::new(),
             attempts: Vec::new(),
             holds: Vec::new(),
@@ -223,7 +224,10 @@ impl Engine {
             | IncidentState::Held
             | IncidentState::Repairing { .. }
             | IncidentState::Verifying { .. }
-            | IncidentState::NeedsHuman { .. } => case.severity() >= Severity::High,
+            | IncidentState::NeedsHuman { .. } => {
+                // What stands for several hosts is on none of them.
+                case.severity() >= Severity::High && !self.faults.is_fleet(key.host)
+            }
             IncidentState::Upstream { .. } | IncidentState::Probation { .. } | IncidentState::Closed(_) => false,
         };
         let counted = std::mem::replace(&mut case.troubles, troubles);
@@ -337,6 +341,7 @@ impl Engine {
         let Some(case) = self.cases.get(&id) else { return };
         let key = case.key;
         let (health, text) = (self.health(key), closing_text(&closing));
+        let shared_closing = closing.clone();
         let Some(mut case) = self.cases.remove(&id) else { return };
         case.leave(self.now, health, "");
         case.pass(Stage::Report, self.now, health, &text);
@@ -361,9 +366,10 @@ impl Engine {
             Closing::SelfRecovered | Closing::UpstreamRecovered { .. } => {
                 self.announce(EventKind::FaultCleared, Some(key), Some(id), text.clone());
             }
-            Closing::Repaired { .. } | Closing::Cancelled { .. } | Closing::TargetGone => {}
+            Closing::Repaired { .. } | Closing::Cancelled { .. } | Closing::TargetGone | Closing::Disproved { .. } => {}
         }
         self.announce(EventKind::IncidentClosed, Some(key), Some(id), text);
+        self.shared_after(&case, &shared_closing);
         self.out.closed.push(case.it);
         self.wake_watchers(key);
         self.tell_dependents(key);
@@ -398,5 +404,7 @@ fn closing_text(closing: &Closing) -> String {
         Closing::UpstreamRecovered { incident: None } => "it recovered when its cause was gone".to_owned(),
         Closing::Cancelled { by } => format!("cancelled by {by}"),
         Closing::TargetGone => "its target is no longer part of the fleet".to_owned(),
+        Closing::Disproved { by: Some(by) } => format!("not what held its victims back: {by} was repaired by itself"),
+        Closing::Disproved { by: None } => "the policy no longer looks for shared causes".to_owned(),
     }
 }

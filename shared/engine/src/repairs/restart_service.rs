@@ -77,6 +77,9 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         | Cause::DirectoryFull
         | Cause::MemoryLeak
         | Cause::Upstream
+        | Cause::SharedDependency
+        | Cause::SharedChange
+        | Cause::SharedGroup
         | Cause::OutOfReach
         | Cause::Overload
         | Cause::AgentStalled

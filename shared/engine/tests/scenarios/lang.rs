@@ -78,6 +78,8 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
             "per_hour" => policy.limits.fleet_per_hour = number(),
             "concurrent" => policy.limits.fleet_concurrent = number(),
             "cold_start" => policy.limits.cold_start = span(),
+            "shared" => policy.shared_cause.enabled = value != "off",
+            "hold" => policy.shared_cause.hold = span(),
             "forbid" => policy.forbid_repairs = vec![value.parse().expect("a repair name")],
             "unresponsive" => {
                 let off = RuleSetting { enabled: Some(value != "off"), ..RuleSetting::default() };

@@ -294,7 +294,13 @@ impl World {
                 why: "as asked".to_owned(),
                 dry_run: words.has("dry"),
             },
-            "cancel" => Request::Cancel { incident: incidents.first().copied().unwrap_or_default(), why: rest(1) },
+            "cancel" => {
+                // `cancel 3 WHY` is the third of those that are open.
+                let number = words.0.get(1).and_then(|it| it.parse::<usize>().ok());
+                let place = number.unwrap_or(1).saturating_sub(1);
+                let why = rest(if number.is_some() { 2 } else { 1 });
+                Request::Cancel { incident: incidents.get(place).copied().unwrap_or_default(), why }
+            }
             "report" => Request::Report { target: target(words.0[1]), severity: Severity::High, summary: rest(2) },
             other => panic!("cannot ask for {other:?}"),
         };
