@@ -5,7 +5,7 @@ use prunella_model::Timestamp;
 use prunella_model::change::Changed;
 use prunella_model::host::HostReport;
 use prunella_model::id::NAME_MAX;
-use prunella_model::incident::{SharedAttribute, SharedKind};
+use prunella_model::incident::{Category, SharedAttribute, SharedKind};
 
 use crate::Engine;
 use crate::cause::Cause;
@@ -67,9 +67,9 @@ impl Engine {
         let needs = self.declared_needs(key);
         let well: Vec<SharedAttribute> = needs.iter().filter(|it| self.well(it, opened)).map(of_need).collect();
         all.extend(self.target_attributes(key).into_iter().filter(|it| !well.contains(it)));
-        // The agent does not run what it watches: its version bears on the silence of hosts only.
+        // The agent does not run what it watches: its version bears on its own faults only.
         let by_host = self.hosts[at(key.host)].report.iter().flat_map(|report| self.host_attributes(report));
-        all.extend(by_host.filter(|it| cause == Cause::OutOfReach || it.name != AGENT));
+        all.extend(by_host.filter(|it| cause.category() == Category::AgentFault || it.name != AGENT));
         all
     }
 
