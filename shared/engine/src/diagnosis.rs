@@ -7,6 +7,7 @@ use prunella_model::{RepairName, Timestamp};
 use std::time::Duration;
 
 use crate::Engine;
+use crate::blame::{Culprit, SUSPECTS};
 use crate::cause::Cause;
 use crate::incident::Case;
 use crate::key::{Key, at};
@@ -252,22 +253,8 @@ impl Engine {
                 format!("{name} is declared as needed, but nothing in the fleet has that name"),
             );
         }
-        if let Some(culprit) = upstream.culprits.first().copied() {
-            draft.cause = Cause::Upstream;
-            draft.confidence = if self.target_at(culprit).process.life == Life::Ended { 0.95 } else { 0.85 };
-            for broken in &upstream.culprits {
-                draft.evidence.extend(self.broken_evidence(*broken));
-            }
-            let own = Draft {
-                cause: draft.cause,
-                confidence: draft.confidence,
-                evidence: std::mem::take(&mut draft.evidence),
-                rejected: vec![(
-                    Cause::Hung.name(),
-                    "what it depends on is broken, which explains its silence".to_owned(),
-                )],
-            };
-            return Some(Insight::Upstream(culprit, self.conclusion(case, own, culprit)));
+        if let Some(first) = upstream.culprits.first() {
+            return Some(self.blame_first(case, first, &upstream.culprits, draft));
         }
         if !upstream.unknown.is_empty() {
             return Some(Insight::Wait(upstream.unknown));
@@ -304,6 +291,29 @@ impl Engine {
             draft.reject(Cause::Killed, "its process lives");
         }
         None
+    }
+
+    /// What it depends on is broken: the most suspect is blamed, the next ones are named.
+    fn blame_first(&self, case: &Case, first: &Culprit, culprits: &[Culprit], draft: &mut Draft) -> Insight {
+        let mut own = Draft {
+            cause: Cause::Upstream,
+            confidence: if self.target_at(first.key).process.life == Life::Ended { 0.95 } else { 0.85 },
+            evidence: std::mem::take(&mut draft.evidence),
+            rejected: Vec::new(),
+        };
+        for broken in culprits.iter().take(SUSPECTS) {
+            own.evidence.extend(self.broken_evidence(broken.key));
+        }
+        own.reject(Cause::Hung, "what it depends on is broken, which explains its silence");
+        let name = self.reference(first.key);
+        for other in culprits.iter().skip(1).take(SUSPECTS - 1) {
+            let (other_name, why) = (self.reference(other.key), other.against(first));
+            own.reject(Cause::Upstream, format!("{other_name} is broken too, but {name} is more suspect: {why}"));
+        }
+        if culprits.len() > SUSPECTS {
+            own.reject(Cause::Upstream, format!("{} more are broken too", culprits.len() - SUSPECTS));
+        }
+        Insight::Upstream(first.key, self.conclusion(case, own, first.key))
     }
 
     /// How long after its cause is gone a target may take to recover.

@@ -4,6 +4,7 @@
 //! replay, and the same events always lead to the same decisions.
 
 mod agent_watch;
+mod blame;
 mod brakes;
 pub mod catalogue;
 mod cause;

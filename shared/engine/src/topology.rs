@@ -13,6 +13,7 @@ use prunella_model::observation::{ProbeKind, Status};
 use prunella_model::{GroupName, IncidentId, ServiceName, TargetRef, Timestamp};
 
 use crate::Engine;
+use crate::blame::Culprit;
 use crate::groups::Members;
 use crate::host::Link;
 use crate::key::{Key, at};
@@ -104,7 +105,7 @@ pub(crate) enum Need {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Upstream {
     /// The broken ones that explain the rest, best candidate first.
-    pub(crate) culprits: Vec<Key>,
+    pub(crate) culprits: Vec<Culprit>,
     /// Those of which there is no evidence that is new enough.
     pub(crate) unknown: Vec<Key>,
     /// Those that are known to be well.
@@ -260,13 +261,21 @@ impl Engine {
                 let below = &reaches[*it];
                 below.iter().all(|other| reaches.get(other).is_some_and(|back| back.contains(*it)))
             };
-            found.culprits = reached.iter().filter(is_sink).copied().collect();
-            found.culprits.sort_by_key(|it| self.blame_order(*it));
+            let mut culprits: Vec<Key> = reached.iter().filter(is_sink).copied().collect();
+            culprits.sort_by_key(|it| self.blame_order(*it));
             // In a cycle of broken targets one must be the first to be repaired, or none ever is.
-            if found.culprits.first() == Some(&key) {
-                found.culprits.clear();
+            if culprits.first() == Some(&key) {
+                culprits.clear();
             }
-            found.culprits.retain(|it| *it != key);
+            let cycle = culprits.contains(&key);
+            culprits.retain(|it| *it != key);
+            let mut broken: BTreeMap<Key, Vec<Key>> = reached.iter().map(|it| (*it, self.broken_needs(*it))).collect();
+            broken.entry(key).or_insert_with(|| self.broken_needs(key));
+            found.culprits = self.rank_culprits(key, &culprits, &broken);
+            if cycle {
+                // All members of a cycle must blame the same one, so there the order does not depend on who looks.
+                found.culprits.sort_by_key(|it| self.blame_order(it.key));
+            }
         }
         let mut visited = BTreeSet::from([key]);
         self.prove(key, since, &mut visited, &mut found);

@@ -15,7 +15,7 @@
 //! rose outranks those with symptoms of latency only. A service that was never called before the failure cannot have broken:
 //! its caller changed, so its caller keeps the loss.
 
-mod walk;
+pub(crate) mod walk;
 mod window;
 
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ const UNHEALTHY: f64 = 3.0;
 const RISEN: f64 = 5.0;
 
 /// What all of the unexplained loss, or a risen resource, weighs against the three ranks, of which each is worth 1/6 at most.
-const DECISIVE: f64 = 0.5;
+pub(crate) const DECISIVE: f64 = 0.5;
 
 /// So many values from before make a service known; fewer where nobody has as many.
 const KNOWN: usize = 5;
