@@ -3,6 +3,7 @@
 
 mod agent;
 mod cause;
+mod detect;
 mod figures;
 mod mttr;
 
@@ -18,6 +19,7 @@ Examples:
   prunella bench mttr --runs 100          how soon a killed service runs again
   prunella bench agent --seconds 60       what an agent costs at rest
   prunella bench cause ./petshop          how often the true cause of a failure is named
+  prunella bench detect ./data            how well anomalies are found on labelled data
   prunella bench mttr --json              for programs
 
 Build with --release first: a debug build measures the compiler.";
@@ -38,6 +40,8 @@ enum What {
     Agent(agent::AgentArgs),
     /// How often the true root cause is named first, or among the first three, on labelled failures.
     Cause(cause::CauseArgs),
+    /// How well anomalies are found on labelled data: event-F1, delay, false incidents a day, with and without labels.
+    Detect(detect::DetectArgs),
 }
 
 impl BenchArgs {
@@ -50,6 +54,7 @@ impl BenchArgs {
             What::Mttr(it) => it.run(common),
             What::Agent(it) => it.run(common),
             What::Cause(it) => it.run(common),
+            What::Detect(it) => it.run(common),
         }
     }
 }

@@ -11,7 +11,7 @@ mod cause;
 mod changes;
 mod clock;
 mod correlate;
-mod detect;
+pub mod detect;
 mod diagnosis;
 pub mod event;
 mod groups;

@@ -3,6 +3,7 @@
 //! A detector knows nothing of targets, rules or faults. Each series has a short list of [`Watch`]es, one for each rule
 //! that measures it, so that a sample reaches its detectors through two array accesses.
 
+pub mod anomaly;
 pub(crate) mod growth;
 pub(crate) mod rate;
 pub(crate) mod threshold;
