@@ -38,8 +38,7 @@ pub(super) fn sets(dir: &Path) -> anyhow::Result<BTreeMap<String, Vec<Host>>> {
         return Ok(BTreeMap::new());
     }
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let index: BTreeMap<String, SetEntry> =
-        serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let index: BTreeMap<String, SetEntry> = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     let mut sets = BTreeMap::new();
     for (name, entry) in index {
         let mut hosts = Vec::new();
@@ -61,7 +60,8 @@ fn read(path: &Path, train: usize) -> anyhow::Result<Host> {
         let (Some(label), true) = (values.pop(), values.len() > 1) else {
             anyhow::bail!("{}: needs a time, a metric and a label", at());
         };
-        let time = record.get(0).and_then(|it| it.trim().parse().ok()).with_context(|| format!("{}: bad time", at()))?;
+        let time =
+            record.get(0).and_then(|it| it.trim().parse().ok()).with_context(|| format!("{}: bad time", at()))?;
         values.remove(0);
         host.times.push(time);
         host.rows.push(values);

@@ -127,7 +127,7 @@ fn calibrated(host: &Host) -> Vec<f64> {
                 score.add(number, metric.get_or_insert_with(|| Metric::new(at, *value)).feed(at, *value));
             }
         }
-        score.close(at).map_or(f64::NEG_INFINITY, |(score, _)| score)
+        score.close(at).map_or(f64::NEG_INFINITY, |it| it.score)
     })
     .collect()
 }

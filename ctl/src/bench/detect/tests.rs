@@ -45,11 +45,7 @@ fn a_threshold_is_chosen_on_the_others() {
 
 #[test]
 fn nab_counts_early_hits_most() {
-    let series = |values: usize| Series {
-        times: Vec::new(),
-        values: vec![0.0; values],
-        windows: vec![(50, 59)],
-    };
+    let series = |values: usize| Series { times: Vec::new(), values: vec![0.0; values], windows: vec![(50, 59)] };
     let with = |rows: &[usize]| {
         let mut scores = vec![0.0; 100];
         rows.iter().for_each(|row| scores[*row] = 1.0);

@@ -30,6 +30,15 @@ const REPEATED: f64 = 0.9;
 /// The time before anything is learned of the score: the metrics do not know yet what is normal.
 const SETTLE: f64 = 12.0 * 3_600.0;
 
+/// What a host's metrics say together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// In the unit of [`Calibrator::level`].
+    pub score: f64,
+    /// The metrics that contribute most, largest first: the caller's name for each, and its surprise.
+    pub top: [Option<(u32, f64)>; TOP],
+}
+
 /// The anomaly score of one host.
 #[derive(Debug, Clone, Default)]
 pub struct HostScore {
@@ -69,10 +78,8 @@ impl HostScore {
         }
     }
 
-    /// Ends this moment: the host's score in the unit of [`Calibrator::level`], and the metrics that contribute most.
-    ///
-    /// Null while too little is known, or when nothing was added.
-    pub fn close(&mut self, at: Timestamp) -> Option<(f64, [Option<(u32, f64)>; TOP])> {
+    /// Ends this moment. Null while too little is known, or when nothing was added.
+    pub fn close(&mut self, at: Timestamp) -> Option<Reading> {
         let (sum, count) = (std::mem::take(&mut self.sum), std::mem::take(&mut self.count));
         let top = std::mem::take(&mut self.top);
         if count == 0 {
@@ -86,7 +93,7 @@ impl HostScore {
         let count = f64::from(count);
         let surprise = self.surprise.feed(at, share, sum.surprise / count, settled);
         let deviation = self.deviation.feed(at, share, sum.deviation / count, settled);
-        Some((surprise?.max(deviation?), top))
+        Some(Reading { score: surprise?.max(deviation?), top })
     }
 }
 

@@ -22,7 +22,7 @@ fn scores(days: u32, change: impl Fn(u32, u32, f64) -> f64) -> Vec<Option<f64>> 
         for (number, metric) in (0..).zip(&mut metrics) {
             host.add(number, metric.feed(at, change(number, minute, wave(number, minute))));
         }
-        host.close(at).map(|(score, _)| score)
+        host.close(at).map(|it| it.score)
     });
     minutes.collect()
 }
@@ -61,7 +61,7 @@ fn the_metrics_that_changed_explain_it() {
         }
         last = host.close(at);
     }
-    let top: Vec<u32> = last.expect("two days are known").1.iter().flatten().map(|(number, _)| *number).collect();
+    let top: Vec<u32> = last.expect("two days are known").top.iter().flatten().map(|(number, _)| *number).collect();
     assert_eq!(top.len(), TOP);
     assert!(top[..2].contains(&2) && top[..2].contains(&7), "{top:?}");
 }
