@@ -38,7 +38,7 @@ fn a_threshold_is_chosen_on_the_others() {
     let hosts = [host(&[0, 0, 0, 1]), host(&[0, 0, 0, 1])];
     let scores = [vec![0., 0., 0., 3.], vec![4., 0., 0., 8.]];
     let verdict = judge(&hosts, &scores, |_| 5.0);
-    assert_eq!(verdict.event_f1, Some(0.4), "host 1 at host 0's threshold: one found, one false; host 0: missed");
+    assert_eq!(verdict.event_f1, Some(0.5), "host 1 at host 0's threshold: one found, one false; host 0: missed");
     assert_eq!(verdict.recall_at_0_1, Some(0.5));
     assert_eq!(judge(&hosts[..1], &scores[..1], |_| 5.0).event_f1, None, "there is no other");
 }
