@@ -49,3 +49,7 @@ bench:
     target/release/prunella bench mttr --json
     target/release/prunella bench agent --json
     target/release/prunella simulate --hosts 1000 --hours 24 --seed 7 --json
+
+# Switches off each brake and each do-no-harm rule, one at a time: the engine's tests must notice every one.
+mutants-brakes:
+    tests/mutants-brakes.sh

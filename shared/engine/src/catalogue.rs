@@ -5,9 +5,11 @@ use std::time::Duration;
 use prunella_model::incident::Severity;
 use prunella_model::policy::FleetPolicy;
 
-use crate::brakes::BRAKES;
+use crate::brakes::{BRAKES, Brake};
+use crate::harmless;
 use crate::repairs::{REPAIRS, Undo};
 use crate::rules::{RULES, tune};
+pub use crate::view::Class;
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,8 +54,12 @@ pub struct RepairEntry {
 pub struct BrakeEntry {
     /// Its name.
     pub name: &'static str,
+    /// Who may pass it.
+    pub class: Class,
     /// What it counts and when it releases.
     pub about: &'static str,
+    /// What the policy sets it to, as the policy's keys; empty when no policy moves it.
+    pub settings: String,
 }
 
 /// All rules, with their figures under a policy.
@@ -89,8 +95,14 @@ pub fn repairs() -> Vec<RepairEntry> {
     REPAIRS.iter().map(entry).collect()
 }
 
-/// All brakes.
+/// All brakes, then all do-no-harm rules.
 #[must_use]
-pub fn brakes() -> Vec<BrakeEntry> {
-    BRAKES.iter().map(|brake| BrakeEntry { name: brake.name(), about: brake.about() }).collect()
+pub fn brakes(policy: &FleetPolicy) -> Vec<BrakeEntry> {
+    let entry = |brake: &&dyn Brake| BrakeEntry {
+        name: brake.name(),
+        class: brake.class(),
+        about: brake.about(),
+        settings: brake.settings(policy),
+    };
+    BRAKES.iter().chain(&harmless::RULES).map(entry).collect()
 }

@@ -93,6 +93,10 @@ pub(crate) struct Host {
     pub(crate) rollbacks: VecDeque<Timestamp>,
     /// How its agent does its own work.
     pub(crate) agent: AgentWatch,
+    /// When its repairs of the last hour took something out that still served, newest last.
+    pub(crate) outages: VecDeque<Timestamp>,
+    /// Its high-risk repairs of the last day, newest last.
+    pub(crate) critical: VecDeque<Timestamp>,
 }
 
 impl Host {
@@ -117,6 +121,8 @@ impl Host {
             repairs: VecDeque::new(),
             rollbacks: VecDeque::new(),
             agent: AgentWatch::default(),
+            outages: VecDeque::new(),
+            critical: VecDeque::new(),
         };
         host.ensure(&TargetName::host());
         host

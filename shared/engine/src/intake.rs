@@ -420,6 +420,8 @@ impl Engine {
             repairs: it.repairs.iter().cloned().collect(),
             rollbacks: it.rollbacks.iter().copied().collect(),
             changes: it.targets.iter().flat_map(crate::target::Target::changes_seen).collect(),
+            outages: it.outages.iter().copied().collect(),
+            critical: it.critical.iter().copied().collect(),
         }
     }
 

@@ -73,14 +73,14 @@ impl Knowledge {
         (prior * PRIOR_TRIALS + healed) / (PRIOR_TRIALS + healed + failed)
     }
 
-    /// The upper end of what the chance may be, and how many trials that stands on.
+    /// The lower end of what the chance may be, and how many trials that stands on.
     ///
-    /// By the normal approximation of the Beta distribution, which is good enough to say "clearly hopeless".
-    pub(crate) fn upper(&self, fingerprint: &Fingerprint, repair: &RepairName, prior: f64) -> (f64, f64) {
+    /// By the normal approximation of the Beta distribution, which is good enough to say "not shown to help".
+    pub(crate) fn lower(&self, fingerprint: &Fingerprint, repair: &RepairName, prior: f64) -> (f64, f64) {
         let trials = self.of(fingerprint, repair).map_or(0.0, |it| it.healed + it.failed);
         let mean = self.chance(fingerprint, repair, prior);
         let deviation = libm::sqrt(mean * (1.0 - mean) / (PRIOR_TRIALS + trials + 1.0));
-        ((mean + BOUND * deviation).min(1.0), trials)
+        ((mean - BOUND * deviation).max(0.0), trials)
     }
 
     /// Learns from a trial and returns what to store.
@@ -148,7 +148,7 @@ mod tests {
         for _ in 0..20 {
             knowledge.learn(&print, &repair, Lesson::Failed, (0.8, 0.0), Timestamp::ZERO);
         }
-        assert!(knowledge.upper(&print, &repair, 0.8).0 < 0.4);
+        assert!(knowledge.lower(&print, &repair, 0.8).0 < 0.05);
         knowledge.learn(&print, &repair, Lesson::Censored, (0.8, 0.0), Timestamp::ZERO);
         assert_eq!(knowledge.of(&print, &repair).map(|it| it.censored), Some(1));
     }

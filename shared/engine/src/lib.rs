@@ -15,6 +15,7 @@ pub mod detect;
 mod diagnosis;
 pub mod event;
 mod groups;
+mod harmless;
 mod health;
 mod host;
 mod incident;
@@ -22,6 +23,8 @@ mod intake;
 mod invariants;
 mod key;
 mod knowledge;
+#[cfg(any(test, feature = "mutants"))]
+mod mutants;
 mod orders;
 mod out;
 mod plan;
@@ -108,6 +111,8 @@ pub struct Engine {
     queue: BTreeSet<(Reverse<Severity>, IncidentId)>,
     /// When recent repairs of the fleet were decided, newest last.
     decided: VecDeque<Timestamp>,
+    /// When repairs took something out that still served, newest last.
+    outages: VecDeque<Timestamp>,
     /// Hosts with a fault of their own.
     troubled: u32,
     cold: Option<Cold>,

@@ -129,6 +129,9 @@ impl Engine {
         if self.policy.forbid_repairs.contains(&name) {
             return Err("the fleet policy forbids it (forbid_repairs)".to_owned());
         }
+        if self.made_worse(case, &name) {
+            return Err("it has made this target worse before".to_owned());
+        }
         let steps = repair.steps(patient)?;
         not_permitted(patient, &steps).map_or(Ok(()), Err)?;
         let failed = case.it.attempts.iter().filter(|it| it.repair == name && did_not_help(it)).count();

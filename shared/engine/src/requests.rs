@@ -6,7 +6,6 @@ use prunella_model::record::MaintenanceRecord;
 use prunella_model::{CommandId, IncidentId, OperatorName, RepairName, RuleName, TargetRef, Timestamp};
 
 use crate::Engine;
-use crate::brakes::{self, Ask};
 use crate::diagnosis::{Insight, Presence};
 use crate::event::{Decision, Reply, Request};
 use crate::incident::{Forced, REPORTED};
@@ -68,7 +67,7 @@ impl Engine {
         Reply::Done { incident: Some(id), message }
     }
 
-    fn filed(&self, key: Key, rule: &'static str, severity: Severity, summary: String) -> Fault {
+    pub(crate) fn filed(&self, key: Key, rule: &'static str, severity: Severity, summary: String) -> Fault {
         let target = self.target_at(key);
         let kind = target.report.service.as_ref().map_or(target.report.name.as_str(), |it| it.as_str());
         Fault {
@@ -125,11 +124,9 @@ impl Engine {
                 format!("command {command} is under way for {target}: wait for it, or cancel its incident"),
             );
         }
-        if repair.is_none() && self.target_at(key).incident.is_none() && !self.ailing(key) {
-            return refused(
-                "HEALTHY",
-                format!("{target} is healthy by its own probes: name the repair if it is to be done anyway"),
-            );
+        if self.target_at(key).incident.is_none() && !self.ailing(key) && (repair.is_none() || self.serves(key)) {
+            let why = "is healthy by its own probes: report what you see first, if it is something that they do not";
+            return refused("HEALTHY", format!("{target} {why}"));
         }
         let forced = Forced { by: by.clone(), why: why.clone(), repair };
         if dry_run {
@@ -190,9 +187,7 @@ impl Engine {
             Ok(plan) => plan,
             Err(none) => return refused("NO_REPAIR", none.why),
         };
-        let severity = case.severity();
-        let ask = Ask { engine: self, case: &case, key, repair: &plan.repair, cause, severity, rollback: false };
-        let answer = brakes::ask(&ask);
+        let answer = self.all_say(&case, cause, &plan);
         let mut said: Vec<String> =
             answer.holds.iter().map(|(hold, _)| format!("{} would hold it: {}", hold.brake, hold.why)).collect();
         said.extend(answer.person.map(|(brake, why)| format!("{brake} would leave it to a person: {why}")));

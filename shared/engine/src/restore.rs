@@ -65,6 +65,7 @@ impl Engine {
             timers: Timers::default(),
             queue: BTreeSet::new(),
             decided: VecDeque::new(),
+            outages: VecDeque::new(),
             troubled: 0,
             cold: None,
             newest_agent: None,
@@ -102,12 +103,16 @@ impl Engine {
     fn restore_hosts(&mut self, records: Vec<HostRecord>) {
         let known = next(records.len());
         let mut decided: Vec<Timestamp> = Vec::new();
+        let mut outages: Vec<Timestamp> = Vec::new();
         for record in records {
             let index = next(self.hosts.len());
             let mut host = Host::new(record.host.clone(), record.enrolment, record.first_seen);
             host.last_seen = record.last_seen;
             host.repairs = record.repairs.into();
             host.rollbacks = record.rollbacks.into();
+            host.outages = record.outages.into();
+            host.critical = record.critical.into();
+            outages.extend(host.outages.iter().copied());
             decided.extend(host.repairs.iter().map(|(at, _)| *at));
             self.hosts.push(host);
             self.names.insert(record.host, index);
@@ -119,6 +124,8 @@ impl Engine {
         }
         decided.sort_unstable();
         self.decided = decided.into();
+        outages.sort_unstable();
+        self.outages = outages.into();
         if known > 0 {
             let until = self.now.after(self.policy.limits.cold_start);
             self.cold = Some(Cold { until, known, needed: most(known), back: 0 });

@@ -211,6 +211,8 @@ pub(crate) struct Past {
     pub(crate) cause: Cause,
     /// False once it is known not to have held.
     pub(crate) held: bool,
+    /// Whether it is known to have made things worse.
+    pub(crate) worse: bool,
 }
 
 /// One target.
@@ -337,13 +339,20 @@ impl Target {
         if self.past.len() == PAST {
             self.past.pop_front();
         }
-        self.past.push_back(Past { at, repair, cause, held: true });
+        self.past.push_back(Past { at, repair, cause, held: true, worse: false });
     }
 
     /// Remembers that the latest repair of that name did not hold.
     pub(crate) fn did_not_hold(&mut self, repair: &RepairName) {
         if let Some(past) = self.past.iter_mut().rev().find(|past| past.repair == *repair) {
             past.held = false;
+        }
+    }
+
+    /// Remembers that the latest repair of that name made things worse.
+    pub(crate) fn made_worse(&mut self, repair: &RepairName) {
+        if let Some(past) = self.past.iter_mut().rev().find(|past| past.repair == *repair) {
+            past.worse = true;
         }
     }
 

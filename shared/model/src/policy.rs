@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Dependency;
 use crate::incident::Severity;
+use crate::step::Risk;
 use crate::time::span;
 use crate::window::Window;
 use crate::{GroupName, HostId, MaintenanceName, RepairName, RuleName, ServiceName};
@@ -118,6 +119,12 @@ pub struct Limits {
     pub cold_start: Duration,
     /// The health, 0 to 100, that a target must have had before its fault to be repaired without a person.
     pub health_floor: u32,
+    /// The share of the fleet's hosts, in percent, on which repairs may take out what still serves in any hour; at least 3.
+    pub capacity_percent_per_hour: u32,
+    /// High-risk repairs of one host in any day before a person must ask for them.
+    pub critical_per_day: u32,
+    /// The least risk of a repair that a person must always ask for.
+    pub confirm_risk: Risk,
 }
 
 impl Default for Limits {
@@ -136,6 +143,9 @@ impl Default for Limits {
             breaker_hosts: 10,
             cold_start: Duration::from_secs(120),
             health_floor: 30,
+            capacity_percent_per_hour: 10,
+            critical_per_day: 10,
+            confirm_risk: Risk::Dangerous,
         }
     }
 }
@@ -326,6 +336,8 @@ impl FleetPolicy {
                     fleet_per_minute: 1_000_000,
                     fleet_per_hour: 1_000_000,
                     cold_start: Duration::from_secs(5),
+                    capacity_percent_per_hour: 1_000_000,
+                    critical_per_day: 1_000_000,
                     ..standard.limits
                 },
                 shared_cause: SharedCausePolicy { hold: Duration::from_secs(20), ..standard.shared_cause },
@@ -340,7 +352,8 @@ impl FleetPolicy {
         match self.profile {
             Profile::Standard => Vec::new(),
             Profile::Rapid => vec![
-                "no pacing: repairs per host, per hour and per minute are not limited".to_owned(),
+                "no pacing: repairs per host, per day, per hour and per minute, and capacity per hour, are not limited"
+                    .to_owned(),
                 "no cool-down between similar repairs beyond 250 ms, and relapses are not counted".to_owned(),
                 "short windows: probation 1 s, verification 8 s, leak detection in seconds".to_owned(),
             ],

@@ -70,6 +70,12 @@ pub struct HostRecord {
     /// What changed on it lately, oldest first for each target.
     #[serde(default)]
     pub changes: Vec<ChangeSeen>,
+    /// When its recent repairs took something out that still served.
+    #[serde(default)]
+    pub outages: Vec<Timestamp>,
+    /// When its recent high-risk repairs were decided; those of the last day.
+    #[serde(default)]
+    pub critical: Vec<Timestamp>,
 }
 
 /// A pause that a person asked for.

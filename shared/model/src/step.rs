@@ -164,6 +164,19 @@ pub enum Risk {
     Dangerous,
 }
 
+impl Risk {
+    /// The risk's name in configuration and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Dangerous => "dangerous",
+        }
+    }
+}
+
 /// Whether a step may run again when nobody knows if it ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use prunella_model::policy::FleetPolicy;
+
 use super::{Ask, Brake, Class, Reach, Stop};
 use crate::Engine;
 
@@ -44,6 +46,11 @@ impl Brake for Breaker {
 
     fn class(&self) -> Class {
         Class::Safety
+    }
+
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        let it = &policy.limits;
+        format!("limits.breaker_percent = {}, limits.breaker_hosts = {}", it.breaker_percent, it.breaker_hosts)
     }
 
     fn reach(&self) -> Reach {

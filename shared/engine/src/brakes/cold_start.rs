@@ -1,5 +1,8 @@
 //! After a start of the server, wait until the fleet is back: half a picture leads to wrong conclusions.
 
+use prunella_model::policy::FleetPolicy;
+use prunella_model::time::format_span;
+
 use super::{Ask, Brake, Class, Reach, Stop};
 use crate::Engine;
 
@@ -18,6 +21,10 @@ impl Brake for ColdStart {
 
     fn class(&self) -> Class {
         Class::Safety
+    }
+
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        format!("limits.cold_start = {:?}", format_span(policy.limits.cold_start))
     }
 
     fn reach(&self) -> Reach {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prunella_model::Timestamp;
+use prunella_model::policy::FleetPolicy;
 
 use super::{Ask, Brake, Class, Reach, Stop};
 use crate::Engine;
@@ -91,6 +92,10 @@ impl Brake for PerMinute {
         Class::Pacing
     }
 
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        format!("limits.fleet_per_minute = {} for each 100 hosts", policy.limits.fleet_per_minute)
+    }
+
     fn reach(&self) -> Reach {
         Reach::Fleet
     }
@@ -118,6 +123,10 @@ impl Brake for PerHour {
 
     fn class(&self) -> Class {
         Class::Pacing
+    }
+
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        format!("limits.fleet_per_hour = {} for each 100 hosts", policy.limits.fleet_per_hour)
     }
 
     fn reach(&self) -> Reach {
@@ -153,6 +162,10 @@ impl Brake for Concurrent {
 
     fn class(&self) -> Class {
         Class::Pacing
+    }
+
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        format!("limits.fleet_concurrent = {} for each 100 hosts, at least 3", policy.limits.fleet_concurrent)
     }
 
     fn reach(&self) -> Reach {

@@ -1,6 +1,7 @@
 //! A group's hosts are repaired one at a time, or few, and enough of them keep serving.
 
 use prunella_model::GroupName;
+use prunella_model::policy::FleetPolicy;
 
 use super::{Ask, Brake, Class, Stop};
 use crate::Engine;
@@ -28,6 +29,10 @@ impl Brake for GroupConcurrent {
 
     fn class(&self) -> Class {
         Class::Safety
+    }
+
+    fn settings(&self, _policy: &FleetPolicy) -> String {
+        "groups.NAME.concurrent (1, or 5 % of its hosts)".to_owned()
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
@@ -59,6 +64,10 @@ impl Brake for GroupMinimum {
 
     fn class(&self) -> Class {
         Class::Safety
+    }
+
+    fn settings(&self, _policy: &FleetPolicy) -> String {
+        "groups.NAME.minimum_healthy (1), groups.NAME.quorum (false)".to_owned()
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {

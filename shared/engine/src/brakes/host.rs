@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use prunella_model::policy::FleetPolicy;
+
 use super::{Ask, Brake, Class, Stop};
 use crate::key::at;
 
@@ -23,6 +25,11 @@ impl Brake for PerHour {
 
     fn class(&self) -> Class {
         Class::Pacing
+    }
+
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        let it = &policy.limits;
+        format!("limits.host_per_hour = {}, limits.target_reserve = {}", it.host_per_hour, it.target_reserve)
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
@@ -74,6 +81,10 @@ impl Brake for Rollbacks {
         Class::Consent
     }
 
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        format!("limits.rollbacks_per_day = {}", policy.limits.rollbacks_per_day)
+    }
+
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let host = &ask.engine.hosts[at(ask.key.host)];
         let count = crate::detect::rate::within(host.rollbacks.iter(), DAY, ask.now());
@@ -99,6 +110,10 @@ impl Brake for HealthFloor {
 
     fn class(&self) -> Class {
         Class::Consent
+    }
+
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        format!("limits.health_floor = {}", policy.limits.health_floor)
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {

@@ -2,7 +2,7 @@
 
 use prunella_model::RuleName;
 use prunella_model::incident::Release;
-use prunella_model::policy::Scope;
+use prunella_model::policy::{FleetPolicy, Scope};
 
 use super::{Ask, Brake, Class, Stop};
 use crate::Engine;
@@ -54,6 +54,10 @@ impl Brake for Maintenance {
         Class::Safety
     }
 
+    fn settings(&self, _policy: &FleetPolicy) -> String {
+        "maintenance.NAME".to_owned()
+    }
+
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let (why, release) = maintained(ask.engine, ask.key)?;
         Some(Stop::Wait { why, release })
@@ -80,6 +84,10 @@ impl Brake for Blockers {
 
     fn class(&self) -> Class {
         Class::Safety
+    }
+
+    fn settings(&self, _policy: &FleetPolicy) -> String {
+        "blockers.NAME".to_owned()
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {

@@ -1,5 +1,7 @@
 //! Never the last healthy member of a service.
 
+use prunella_model::policy::FleetPolicy;
+
 use super::{Ask, Brake, Class, Stop};
 use crate::key::at;
 
@@ -18,6 +20,10 @@ impl Brake for LastMember {
 
     fn class(&self) -> Class {
         Class::Safety
+    }
+
+    fn settings(&self, _policy: &FleetPolicy) -> String {
+        "services.NAME.minimum_healthy (1)".to_owned()
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {

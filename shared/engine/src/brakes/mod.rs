@@ -4,7 +4,9 @@
 //! asked every time, so that an operator sees all that holds, and each releases by itself.
 
 mod breaker;
+mod capacity;
 mod cold_start;
+mod critical;
 mod fleet;
 mod group;
 mod host;
@@ -12,6 +14,7 @@ mod maintenance;
 mod member;
 mod mode;
 mod offline;
+mod own_parts;
 mod pause;
 mod refused;
 mod target;
@@ -19,14 +22,18 @@ mod throttle;
 mod unpromising;
 
 use prunella_model::incident::{Hold, Release, Severity};
+use prunella_model::policy::FleetPolicy;
 use prunella_model::{BrakeName, RepairName, Timestamp};
 
 use crate::Engine;
 use crate::cause::Cause;
+use crate::harmless;
 use crate::incident::Case;
 use crate::key::Key;
+use crate::plan::Plan;
 use crate::view::BrakeView;
 
+pub(crate) use maintenance::maintained;
 pub(crate) use pause::pause_of;
 
 pub(crate) use crate::view::Class;
@@ -54,6 +61,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) cause: Cause,
     /// The severity of the fault.
     pub(crate) severity: Severity,
+    /// What it would do; null while that is not known.
+    pub(crate) plan: Option<&'a Plan>,
     /// Whether it undoes an earlier one.
     pub(crate) rollback: bool,
 }
@@ -82,11 +91,11 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    fn until(at: Timestamp, why: String) -> Option<Self> {
+    pub(crate) fn until(at: Timestamp, why: String) -> Option<Self> {
         Some(Self::Wait { why, release: Release::At(at) })
     }
 
-    fn when(what: impl Into<String>, why: String) -> Option<Self> {
+    pub(crate) fn when(what: impl Into<String>, why: String) -> Option<Self> {
         Some(Self::Wait { why, release: Release::When(what.into()) })
     }
 }
@@ -99,6 +108,10 @@ pub(crate) trait Brake: Sync {
     fn about(&self) -> &'static str;
     /// Who may pass it.
     fn class(&self) -> Class;
+    /// What a policy sets it to, as the policy's keys; empty when no policy moves it.
+    fn settings(&self, _policy: &FleetPolicy) -> String {
+        String::new()
+    }
     /// What else it holds back.
     fn reach(&self) -> Reach {
         Reach::Local
@@ -112,7 +125,7 @@ pub(crate) trait Brake: Sync {
 }
 
 /// All brakes.
-pub(crate) static BRAKES: [&dyn Brake; 23] = [
+pub(crate) static BRAKES: [&dyn Brake; 26] = [
     &pause::Pause,
     &maintenance::Maintenance,
     &maintenance::Blockers,
@@ -130,6 +143,9 @@ pub(crate) static BRAKES: [&dyn Brake; 23] = [
     &member::LastMember,
     &group::GroupConcurrent,
     &group::GroupMinimum,
+    &capacity::Capacity,
+    &critical::CriticalActions,
+    &own_parts::OwnParts,
     &throttle::ThrottleBrake,
     &fleet::PerMinute,
     &fleet::PerHour,
@@ -147,18 +163,35 @@ pub(crate) struct Answer {
     pub(crate) person: Option<(&'static str, String)>,
 }
 
+/// Whether a brake or a rule is asked at all. Only a build for mutation tests can switch one off.
+#[cfg(any(test, feature = "mutants"))]
+fn works(name: &str) -> bool {
+    !crate::mutants::off(name)
+}
+
+/// Whether a brake or a rule is asked at all.
+#[cfg(not(any(test, feature = "mutants")))]
+const fn works(_: &str) -> bool {
+    true
+}
+
 /// Asks every brake.
 pub(crate) fn ask(ask: &Ask<'_>) -> Answer {
+    ask_all(ask, &BRAKES)
+}
+
+/// Asks brakes of one table.
+pub(crate) fn ask_all(ask: &Ask<'_>, brakes: &[&dyn Brake]) -> Answer {
     let forced = ask.case.forced.is_some();
     let aggressive = ask.engine.mode_of(ask.key).0 == prunella_model::policy::Mode::Aggressive;
     let mut answer = Answer::default();
-    for brake in BRAKES {
+    for brake in brakes {
         let passes = match brake.class() {
             Class::Safety | Class::DoNoHarm => false,
             Class::Pacing => forced || aggressive,
             Class::Consent => forced,
         };
-        if passes {
+        if passes || !works(brake.name()) {
             continue;
         }
         match brake.check(ask) {
@@ -178,7 +211,7 @@ pub(crate) fn ask(ask: &Ask<'_>) -> Answer {
 impl Engine {
     /// A brake began to hold a repair.
     pub(crate) fn count_hold(&mut self, brake: &str) {
-        if let Some(brake) = BRAKES.iter().find(|it| it.name() == brake) {
+        if let Some(brake) = BRAKES.iter().chain(&harmless::RULES).find(|it| it.name() == brake) {
             *self.held_back.entry(brake.name()).or_default() += 1;
         }
     }
@@ -203,6 +236,6 @@ impl Engine {
                 holding,
             }
         };
-        BRAKES.iter().map(view).collect()
+        BRAKES.iter().chain(&harmless::RULES).map(view).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The mode of the fleet, or of the target's group.
 
 use prunella_model::incident::Severity;
-use prunella_model::policy::Mode;
+use prunella_model::policy::{FleetPolicy, Mode};
 
 use super::{Ask, Brake, Class, Stop};
 
@@ -20,6 +20,10 @@ impl Brake for ModeBrake {
 
     fn class(&self) -> Class {
         Class::Consent
+    }
+
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        format!("mode = {:?}, groups.NAME.mode", policy.mode.as_str())
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use prunella_model::policy::FleetPolicy;
+use prunella_model::time::format_span;
+
 use super::{Ask, Brake, Class, Stop};
 use crate::text::span;
 
@@ -50,6 +53,10 @@ impl Brake for CoolDown {
         Class::Pacing
     }
 
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        format!("limits.cool_down = {:?}", format_span(policy.limits.cool_down))
+    }
+
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let target = ask.engine.target_at(ask.key);
         let similar = || target.past.iter().rev().filter(|past| past.repair == *ask.repair);
@@ -82,6 +89,10 @@ impl Brake for Flapping {
 
     fn class(&self) -> Class {
         Class::Consent
+    }
+
+    fn settings(&self, policy: &FleetPolicy) -> String {
+        format!("limits.relapses = {}", policy.limits.relapses)
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {

@@ -1,4 +1,6 @@
-//! A repair that experience says does not help.
+//! A repair of which experience does not show that it helps: it goes to shadow, where it is decided and shown, not done.
+
+use std::time::Duration;
 
 use super::{Ask, Brake, Class, Stop};
 use crate::knowledge::{alone, lesson_key};
@@ -6,6 +8,12 @@ use crate::repairs;
 
 /// Fewer trials than this prove nothing.
 const TRIALS_LEAST: f64 = 5.0;
+
+/// The least that doing nothing is taken to promise.
+const NOTHING_LEAST: f64 = 0.05;
+
+/// After so long without a trial one more is let through: what did not help then may help now.
+const AGAIN: Duration = Duration::from_secs(86_400);
 
 /// See the module.
 pub(super) struct Unpromising;
@@ -16,8 +24,9 @@ impl Brake for Unpromising {
     }
 
     fn about(&self) -> &'static str {
-        "The most that this repair may be hoped to help this fault, by experience (95 percent). Below what doing nothing \
-         gives, a person must decide."
+        "The least that this repair may be hoped to help this fault, by experience (95 percent, from 5 trials on). Below what \
+         doing nothing gives it is in shadow: decided and shown, and a person must ask for it. One trial more is let through \
+         a day after the last."
     }
 
     fn class(&self) -> Class {
@@ -28,15 +37,16 @@ impl Brake for Unpromising {
         let repair = repairs::by_name(ask.repair.as_str())?;
         let prior = repair.treats().iter().find(|(cause, _)| *cause == ask.cause).map(|(_, prior)| *prior)?;
         let key = lesson_key(&ask.case.it.fault.fingerprint, ask.cause.as_str());
-        let (upper, trials) = ask.engine.knowledge.upper(&key, ask.repair, prior);
-        let nothing = alone(ask.cause.self_recovery(), ask.engine.policy.verification.deadline).max(0.05);
-        if trials < TRIALS_LEAST || upper >= nothing {
+        let (lower, trials) = ask.engine.knowledge.lower(&key, ask.repair, prior);
+        let nothing = alone(ask.cause.self_recovery(), ask.engine.policy.verification.deadline).max(NOTHING_LEAST);
+        let last = ask.engine.knowledge.of(&key, ask.repair).map(|it| it.updated_at)?;
+        if trials < TRIALS_LEAST || lower >= nothing || ask.now().since(last) >= AGAIN {
             return None;
         }
         let why = format!(
-            "in {trials:.0} trials {} helped so rarely that doing nothing promises more ({:.0} % at most against {:.0} %)",
+            "{} is in shadow: {trials:.0} trials show no more than {:.0} % for it, and doing nothing promises {:.0} %",
             ask.repair,
-            upper * 100.0,
+            lower * 100.0,
             nothing * 100.0
         );
         Some(Stop::Person { why })

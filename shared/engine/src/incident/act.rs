@@ -1,17 +1,21 @@
 //! From a plan that the brakes let through to a command.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use prunella_model::command::{Intent, LIFETIME_MAX, SCHEMA};
 use prunella_model::event::EventKind;
 use prunella_model::incident::{Attempt, IncidentState, Stage};
 use prunella_model::record::CommandRecord;
-use prunella_model::step::Step;
-use prunella_model::{CommandId, Generation, Id, IncidentId};
+use prunella_model::step::{Risk, Step};
+use prunella_model::{CommandId, Generation, Id, IncidentId, Timestamp};
 
+use super::Case;
 use crate::Engine;
+use crate::brakes::Ask;
 use crate::cause::Cause;
 use crate::event::Decision;
+use crate::harmless;
 use crate::key::at;
 use crate::plan::{Plan, weigh};
 use crate::timers::Timer;
@@ -33,6 +37,10 @@ impl Engine {
     pub(crate) fn dispatch(&mut self, id: IncidentId, cause: Cause, plan: Plan) {
         let Some(case) = self.cases.get(&id) else { return };
         let key = case.key;
+        if let Some(why) = self.would_harm(case, cause, &plan) {
+            self.escalate(id, why);
+            return;
+        }
         let command = self.next_command();
         let Some(case) = self.cases.get(&id) else { return };
         let number = crate::key::next(case.it.attempts.len()).saturating_add(1);
@@ -107,6 +115,16 @@ impl Engine {
         self.announce(EventKind::RepairStarted, Some(key), Some(id), started);
     }
 
+    /// The do-no-harm rules once more, of every command, just before it is made: nothing else leads to one.
+    fn would_harm(&self, case: &Case, cause: Cause, plan: &Plan) -> Option<String> {
+        let (repair, severity) = (&plan.repair, case.severity());
+        let (key, rollback) = (case.key, plan.undoes.is_some());
+        let ask = Ask { engine: self, case, key, repair, cause, severity, plan: Some(plan), rollback };
+        let answer = harmless::ask(&ask);
+        let person = answer.person.map(|(rule, why)| format!("{rule}: {why}"));
+        person.or_else(|| answer.holds.first().map(|(hold, _)| format!("{}: {}", hold.brake, hold.why)))
+    }
+
     /// The decider's generation: one for each start, so that agents can tell a replaced decider.
     pub(crate) fn generation(&self) -> Generation {
         Generation(Id { epoch: self.epoch, counter: 1 })
@@ -148,7 +166,7 @@ impl Engine {
         let target = &mut host.targets[at(key.target)];
         let name = target.report.name.clone();
         if plan.undoes.is_some() {
-            host.rollbacks.push_back(now);
+            push(&mut host.rollbacks, now, HOST_REPAIRS_MAX);
         } else {
             target.remember(now, plan.repair.clone(), cause);
         }
@@ -156,14 +174,26 @@ impl Engine {
         if host.repairs.len() > HOST_REPAIRS_MAX {
             host.repairs.pop_front();
         }
-        if host.rollbacks.len() > HOST_REPAIRS_MAX {
-            host.rollbacks.pop_front();
+        let served = self.serves(key);
+        let (risk, _) = weigh(&plan.steps);
+        let host = &mut self.hosts[at(key.host)];
+        if served {
+            push(&mut host.outages, now, HOST_REPAIRS_MAX);
+            push(&mut self.outages, now, DECIDED_MAX);
         }
-        self.decided.push_back(now);
-        if self.decided.len() > DECIDED_MAX {
-            self.decided.pop_front();
+        if risk >= Risk::High {
+            push(&mut host.critical, now, HOST_REPAIRS_MAX);
         }
+        push(&mut self.decided, now, DECIDED_MAX);
         self.out.hosts.insert(key.host);
+    }
+}
+
+/// Remembers a time, and forgets the oldest when there are too many.
+fn push(times: &mut VecDeque<Timestamp>, now: Timestamp, most: usize) {
+    times.push_back(now);
+    if times.len() > most {
+        times.pop_front();
     }
 }
 

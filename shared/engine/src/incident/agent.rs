@@ -193,7 +193,16 @@ impl Engine {
         let Some(case) = self.cases.get(&id) else { return Vec::new() };
         let repair = RepairName::of("reconnect_agent");
         let (key, severity) = (case.key, case.severity());
-        let answer = brakes::ask(&Ask { engine: self, case, key, repair: &repair, cause, severity, rollback: false });
+        let answer = brakes::ask(&Ask {
+            engine: self,
+            case,
+            key,
+            repair: &repair,
+            cause,
+            severity,
+            plan: None,
+            rollback: false,
+        });
         answer.holds.into_iter().map(|(hold, _)| hold).filter(|hold| hold.brake.as_str() != "observe_only").collect()
     }
 

@@ -3,17 +3,18 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use prunella_model::IncidentId;
 use prunella_model::event::EventKind;
 use prunella_model::incident::{Closing, Diagnosis, Hold, IncidentState, Release, Stage, Verdict};
 use prunella_model::policy::Profile;
+use prunella_model::{IncidentId, Timestamp};
 
 use super::REPORTED;
 use super::verify::{TICK_LEAST, TICK_MOST};
 use crate::Engine;
-use crate::brakes::{self, Ask, Reach};
+use crate::brakes::{self, Answer, Ask, Reach};
 use crate::cause::Cause;
 use crate::diagnosis::{Insight, Presence};
+use crate::harmless;
 use crate::key::{Key, at};
 use crate::knowledge::Lesson;
 use crate::plan::{self, Plan};
@@ -58,12 +59,17 @@ impl Engine {
         shortest.unwrap_or(TICK_MOST).clamp(TICK_LEAST, TICK_MOST)
     }
 
+    /// From when on an incident's symptoms count, by the host's clock.
+    pub(crate) fn since_of(&self, case: &super::Case) -> Timestamp {
+        if case.afresh == Timestamp::ZERO {
+            return case.afresh;
+        }
+        self.hosts[at(case.key.host)].clock.to_host(case.afresh)
+    }
+
     fn consider(&mut self, id: IncidentId) {
         let Some(case) = self.cases.get(&id) else { return };
-        let key = case.key;
-        let clock = &self.hosts[at(key.host)].clock;
-        let since = if case.afresh.as_micros() == 0 { case.afresh } else { clock.to_host(case.afresh) };
-        match self.presence(case, since) {
+        match self.presence(case, self.since_of(case)) {
             Presence::Gone(row) => self.gone(id, row),
             Presence::Unknown => self.unclear(id),
             Presence::Present(present) => self.present(id, &present),
@@ -131,6 +137,7 @@ impl Engine {
             repair: &none,
             cause,
             severity: case.severity(),
+            plan: None,
             rollback: false,
         });
         let offline: Vec<Hold> =
@@ -417,18 +424,26 @@ impl Engine {
         self.look_again(id, self.tick(key));
     }
 
+    /// What the brakes say to a plan, and when they have nothing to say, the do-no-harm rules.
+    pub(crate) fn all_say(&self, case: &super::Case, cause: Cause, plan: &Plan) -> Answer {
+        let ask = Ask {
+            engine: self,
+            case,
+            key: case.key,
+            repair: &plan.repair,
+            cause,
+            severity: case.severity(),
+            plan: Some(plan),
+            rollback: plan.undoes.is_some(),
+        };
+        let answer = brakes::ask(&ask);
+        if answer.holds.is_empty() && answer.person.is_none() { harmless::ask(&ask) } else { answer }
+    }
+
     fn ask_brakes(&mut self, id: IncidentId, cause: Cause, plan: Plan) {
         let Some(case) = self.cases.get(&id) else { return };
         let (key, severity) = (case.key, case.severity());
-        let answer = brakes::ask(&Ask {
-            engine: self,
-            case,
-            key,
-            repair: &plan.repair,
-            cause,
-            severity,
-            rollback: plan.undoes.is_some(),
-        });
+        let answer = self.all_say(case, cause, &plan);
         if let Some((brake, why)) = answer.person {
             self.count_hold(brake);
             self.escalate(id, why);

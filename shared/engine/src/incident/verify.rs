@@ -209,6 +209,9 @@ impl Engine {
             Verdict::Unchanged | Verdict::Worse => {
                 self.target_mut(key).did_not_hold(&repair);
                 self.learn(key, &print, &repair, cause, Lesson::Failed);
+                if verdict == Verdict::Worse {
+                    self.target_mut(key).made_worse(&repair);
+                }
                 if verdict == Verdict::Worse
                     && let Some(case) = self.cases.get_mut(&id)
                 {

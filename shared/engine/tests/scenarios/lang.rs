@@ -77,6 +77,8 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
             "per_minute" => policy.limits.fleet_per_minute = number(),
             "per_hour" => policy.limits.fleet_per_hour = number(),
             "concurrent" => policy.limits.fleet_concurrent = number(),
+            "critical_per_day" => policy.limits.critical_per_day = number(),
+            "capacity" => policy.limits.capacity_percent_per_hour = number(),
             "cold_start" => policy.limits.cold_start = span(),
             "shared" => policy.shared_cause.enabled = value != "off",
             "hold" => policy.shared_cause.hold = span(),
