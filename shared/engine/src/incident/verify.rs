@@ -208,7 +208,8 @@ impl Engine {
             Verdict::Recovered => self.stabilize(id, key),
             Verdict::Unchanged | Verdict::Worse => {
                 self.target_mut(key).did_not_hold(&repair);
-                self.learn(key, &print, &repair, cause, Lesson::Failed);
+                let lesson = if self.was_done(id) { Lesson::Failed } else { Lesson::Censored };
+                self.learn(key, &print, &repair, cause, lesson);
                 if verdict == Verdict::Worse {
                     self.target_mut(key).made_worse(&repair);
                 }
@@ -223,6 +224,16 @@ impl Engine {
                 self.learn(key, &print, &repair, cause, Lesson::Censored);
                 self.afresh(id);
             }
+        }
+    }
+
+    /// Whether the latest attempt is known to have been carried out, or to have failed at it. What may never have been done
+    /// proves nothing about the repair.
+    fn was_done(&self, id: IncidentId) -> bool {
+        let outcome = self.cases.get(&id).and_then(|case| case.it.attempts.last()?.outcome.as_ref());
+        match outcome {
+            Some(Outcome::Done | Outcome::Failed { .. }) => true,
+            Some(Outcome::Refused(_) | Outcome::Unknown { .. } | Outcome::Cancelled { .. } | Outcome::Lost) | None => false,
         }
     }
 
