@@ -96,7 +96,9 @@ fn host(name: &str) -> HostRecord {
         last_seen: Timestamp::from_secs(2),
         report: None,
         repairs: Vec::new(),
-        rollbacks: Vec::new(),
+        rollbacks: vec![Timestamp::from_secs(3)],
+        outages: vec![Timestamp::from_secs(4)],
+        critical: vec![Timestamp::from_secs(5)],
         changes: Vec::new(),
     }
 }
