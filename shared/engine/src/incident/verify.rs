@@ -233,7 +233,9 @@ impl Engine {
         let outcome = self.cases.get(&id).and_then(|case| case.it.attempts.last()?.outcome.as_ref());
         match outcome {
             Some(Outcome::Done | Outcome::Failed { .. }) => true,
-            Some(Outcome::Refused(_) | Outcome::Unknown { .. } | Outcome::Cancelled { .. } | Outcome::Lost) | None => false,
+            Some(Outcome::Refused(_) | Outcome::Unknown { .. } | Outcome::Cancelled { .. } | Outcome::Lost) | None => {
+                false
+            }
         }
     }
 
