@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,6 +19,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use super::crowd::{Crowd, Strangers};
+
 /// How long a handshake may take. A client on a slow link needs three round trips.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -27,20 +30,37 @@ const READY_MAX: usize = 16;
 /// The pause after the system refuses a new socket, for example because too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a connection that was ended to make room may keep its place; it takes no longer than to notice.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+
 /// One connection, for whoever must end it from outside.
 #[derive(Debug)]
-pub struct Connection(Mutex<Option<oneshot::Sender<()>>>);
+pub struct Connection {
+    kill: Mutex<Option<oneshot::Sender<()>>>,
+    /// Whether its peer has shown who it is.
+    known: AtomicBool,
+}
 
 impl Connection {
     /// A connection, and what resolves when it shall end.
     pub(crate) fn new() -> (Arc<Self>, oneshot::Receiver<()>) {
         let (kill, killed) = oneshot::channel();
-        (Arc::new(Self(Mutex::new(Some(kill)))), killed)
+        (Arc::new(Self { kill: Mutex::new(Some(kill)), known: AtomicBool::new(false) }), killed)
+    }
+
+    /// Whether the peer has shown who it is.
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that the peer has shown who it is. Its place is its own from now on.
+    pub fn vouch(&self) {
+        self.known.store(true, Ordering::Relaxed);
     }
 
     /// Closes the connection at once, whatever it is doing.
     pub fn kill(&self) {
-        if let Some(kill) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(kill) = self.kill.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = kill.send(());
         }
     }
@@ -133,6 +153,7 @@ pub struct Acceptor {
     fleet: FleetName,
     places: Arc<Semaphore>,
     open: Connections,
+    strangers: Strangers,
     name: &'static str,
 }
 
@@ -146,7 +167,8 @@ impl Acceptor {
         open: Connections,
         name: &'static str,
     ) -> Self {
-        Self { tls: TlsAcceptor::from(tls), fleet, places: Arc::new(Semaphore::new(most)), open, name }
+        let (tls, places) = (TlsAcceptor::from(tls), Arc::new(Semaphore::new(most)));
+        Self { tls, fleet, places, open, strangers: Strangers::default(), name }
     }
 
     /// Accepts connections until its reader is gone.
@@ -159,6 +181,7 @@ impl Acceptor {
 
     async fn accept(self, listener: TcpListener, ready: mpsc::Sender<io::Result<PeerStream>>) {
         let name = self.name;
+        let mut crowd = Crowd::new(name);
         loop {
             let (socket, address) = tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -171,12 +194,24 @@ impl Acceptor {
                 },
                 () = ready.closed() => return,
             };
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                tracing::warn!(target: "prunella::rpc", listener = name, %address, "turning a connection away: too many are open");
-                continue;
-            };
-            tokio::spawn(self.clone().greet(socket, address, place, ready.clone()));
+            match self.place(&mut crowd).await {
+                Some(place) => drop(tokio::spawn(self.clone().greet(socket, address, place, ready.clone()))),
+                None => crowd.turned_away += 1,
+            }
+            crowd.say();
         }
+    }
+
+    /// A place for one more connection, if need be that of a stranger.
+    async fn place(&self, crowd: &mut Crowd) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        if !self.strangers.end_oldest() {
+            return None;
+        }
+        crowd.ended += 1;
+        tokio::time::timeout(ROOM_WAIT, Arc::clone(&self.places).acquire_owned()).await.ok()?.ok()
     }
 
     async fn greet(
@@ -187,8 +222,21 @@ impl Acceptor {
         ready: mpsc::Sender<io::Result<PeerStream>>,
     ) {
         let name = self.name;
-        match tokio::time::timeout(HANDSHAKE_MAX, self.handshake(socket, address, place)).await {
-            Ok(Ok(stream)) => drop(ready.send(Ok(stream)).await),
+        let (connection, mut killed) = Connection::new();
+        self.open.add(&connection);
+        self.strangers.add(&connection);
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(HANDSHAKE_MAX, self.handshake(socket)) => shaken,
+            _ = &mut killed => return,
+        };
+        match shaken {
+            Ok(Ok((tls, certificate))) => {
+                if certificate.is_some() {
+                    connection.vouch();
+                }
+                let peer = Peer { address, certificate, connection };
+                drop(ready.send(Ok(PeerStream { tls, peer, killed, _place: place })).await);
+            }
             Ok(Err(error)) => {
                 tracing::info!(target: "prunella::rpc", listener = name, %address, %error, "a handshake failed");
             }
@@ -196,12 +244,7 @@ impl Acceptor {
         }
     }
 
-    async fn handshake(
-        self,
-        socket: TcpStream,
-        address: SocketAddr,
-        place: OwnedSemaphorePermit,
-    ) -> io::Result<PeerStream> {
+    async fn handshake(&self, socket: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<PeerCertificate>)> {
         // A command is one small write that must not wait for more.
         socket.set_nodelay(true)?;
         let tls = self.tls.accept(socket).await?;
@@ -209,8 +252,77 @@ impl Acceptor {
             Some([leaf, ..]) => Some(PeerCertificate::read(leaf, &self.fleet).map_err(io::Error::other)?),
             Some([]) | None => None,
         };
-        let (connection, killed) = Connection::new();
-        self.open.add(&connection);
-        Ok(PeerStream { tls, peer: Peer { address, certificate, connection }, killed, _place: place })
+        Ok((tls, certificate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prunella_identity::{Listener, server_config, token_client_config};
+    use rustls_pki_types::ServerName;
+    use tokio::io::AsyncReadExt as _;
+    use tokio_rustls::TlsConnector;
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+    use crate::fleet_dir::{FleetDir, Options};
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// A listener with three places, and what a client needs.
+    async fn listener() -> (ReceiverStream<io::Result<PeerStream>>, SocketAddr, TlsConnector) {
+        let (temp, fleet) = (tempfile::tempdir().unwrap(), FleetName::new("test").unwrap());
+        let dir = FleetDir::create(&temp.path().join("fleet"), &fleet, &Options::default()).unwrap();
+        let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+        let at = &dir.config().tls;
+        let authority = read(&at.authority);
+        let (chain, key) = (read(&at.certificate), read(&at.key));
+        let tls = server_config(&fleet, &authority, &chain, &key, Listener::Control).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let client = token_client_config(&fleet, &authority).unwrap();
+        let acceptor = Acceptor::new(tls, fleet, 3, Connections::default(), "test");
+        (acceptor.incoming(socket), address, client.into())
+    }
+
+    async fn shake(address: SocketAddr, client: &TlsConnector) -> io::Result<()> {
+        let socket = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = client.connect(name, socket).await?;
+        tokio::spawn(async move { tls.read_u8().await });
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn strangers_who_hold_all_places_keep_nobody_out() {
+        let (mut incoming, address, client) = listener().await;
+        let mut idle = Vec::new();
+        for _ in 0..3 {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        for _ in 0..5 {
+            let (shaken, peer) = tokio::join!(shake(address, &client), tokio::time::timeout(SOON, incoming.next()));
+            shaken.unwrap();
+            // Dropped: it ends at once, like one whose peer has nothing to say.
+            peer.unwrap().unwrap().unwrap();
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut oldest = idle.remove(0);
+        assert_eq!(tokio::time::timeout(SOON, oldest.read(&mut [0])).await.unwrap().unwrap(), 0, "it was ended");
+    }
+
+    #[tokio::test]
+    async fn who_is_known_keeps_its_place() {
+        let (mut incoming, address, client) = listener().await;
+        let mut known = Vec::new();
+        for _ in 0..3 {
+            let (shaken, peer) = tokio::join!(shake(address, &client), tokio::time::timeout(SOON, incoming.next()));
+            shaken.unwrap();
+            let peer = peer.unwrap().unwrap().unwrap();
+            peer.connect_info().connection.vouch();
+            known.push(peer);
+        }
+        assert!(tokio::time::timeout(SOON, shake(address, &client)).await.unwrap().is_err(), "turned away");
+        assert!(known.iter_mut().all(|it| it.killed.try_recv().is_err()));
     }
 }

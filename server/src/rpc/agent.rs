@@ -187,11 +187,12 @@ impl Listener {
         loop {
             let heard = tokio::select! {
                 biased;
-                heard = self.heard.message() => heard,
+                // First, so that an agent that never stops talking does not outlive its certificate.
                 () = &mut expiry => {
                     let why = "the agent's certificate has expired; renew it and connect again";
                     return error::unauthenticated("CERTIFICATE_EXPIRED", why).into();
                 }
+                heard = self.heard.message() => heard,
             };
             let message = match heard {
                 Ok(Some(message)) => message,

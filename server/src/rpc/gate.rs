@@ -300,6 +300,9 @@ where
         let admitted = self.gate.admit(request.uri().path(), peer.as_ref(), request.headers());
         match admitted {
             Ok(caller) => {
+                if let (Caller::Operator { .. } | Caller::Agent { .. }, Some(peer)) = (&caller, &peer) {
+                    peer.connection.vouch();
+                }
                 strip(request.headers_mut());
                 request.extensions_mut().insert(caller);
                 Box::pin(self.inner.call(request))

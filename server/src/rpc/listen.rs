@@ -19,13 +19,15 @@ use tonic_health::server::HealthReporter;
 use super::accept::{Acceptor, Connections};
 use super::admin::Admin;
 use super::agent::AgentLink;
+use super::crowd::{raise_file_limit, within};
 use super::enrol::Enrol;
 use super::events::Events;
 use super::fleet::Fleet;
 use super::gate::{Gate, GateLayer};
 use super::incidents::Incidents;
 
-/// The most agents that are connected at the same time, and as many again that reconnect.
+/// The most agents that are connected at the same time, and as many again that reconnect. Fewer where the system does
+/// not let so many files be open.
 const AGENT_CONNECTIONS_MAX: usize = 20_000;
 
 /// The most connections of operators and joining hosts.
@@ -92,8 +94,8 @@ pub async fn agents(
     enrol: Enrol,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let connections =
-        Acceptor::new(door.tls, door.fleet, AGENT_CONNECTIONS_MAX, door.open, "agents").incoming(door.socket);
+    let most = within(raise_file_limit(), 3, AGENT_CONNECTIONS_MAX);
+    let connections = Acceptor::new(door.tls, door.fleet, most, door.open, "agents").incoming(door.socket);
     limited(AGENT_STREAMS_MAX)
         .layer(GateLayer(door.gate))
         .add_service(AgentServiceServer::new(link).max_decoding_message_size(AGENT_MESSAGE_MAX))
@@ -127,8 +129,8 @@ pub async fn control(
     health: HealthReporter,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let connections =
-        Acceptor::new(door.tls, door.fleet, CONTROL_CONNECTIONS_MAX, door.open, "control").incoming(door.socket);
+    let most = within(raise_file_limit(), 1, CONTROL_CONNECTIONS_MAX);
+    let connections = Acceptor::new(door.tls, door.fleet, most, door.open, "control").incoming(door.socket);
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health);
     let mut router = limited(CONTROL_STREAMS_MAX)

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod admin;
 pub mod agent;
 pub mod convert;
+mod crowd;
 pub mod enrol;
 pub mod error;
 pub mod events;
