@@ -124,6 +124,8 @@ enum Verb {
     Audit(commands::audit::AuditArgs),
     /// Make a token for a new host or for an operator.
     Token(commands::token::TokenArgs),
+    /// What counts as a fault: the rules in force, and yours before they are.
+    Rules(commands::rules::RulesArgs),
     /// Show or replace the fleet's policy.
     Policy(commands::policy::PolicyArgs),
     /// A small service chain that the demonstration breaks.
@@ -164,6 +166,7 @@ pub fn main() -> ExitCode {
         Verb::Brakes(it) => it.run(&cli.common),
         Verb::Audit(it) => it.run(&cli.common),
         Verb::Token(it) => it.run(&cli.common),
+        Verb::Rules(it) => it.run(&cli.common),
         Verb::Policy(it) => it.run(&cli.common),
         Verb::Chain(it) => it.run(),
     };

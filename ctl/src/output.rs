@@ -34,6 +34,12 @@ impl Serialize for Time {
 }
 
 impl Time {
+    /// The time of so many microseconds after the Unix epoch.
+    #[must_use]
+    pub fn of_micros(micros: u64) -> Self {
+        Self(i64::try_from(micros).ok().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok()))
+    }
+
     /// The time of day with milliseconds, UTC; with the date when it is not that of `now`.
     #[must_use]
     pub fn clock(self, now: Self) -> String {

@@ -65,11 +65,11 @@ impl ReplayArgs {
 
 fn read_policy(path: &Path) -> anyhow::Result<FleetPolicy> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{} is no fleet policy", path.display()))
+    Ok(prunella_server::policy::parse(&path.display().to_string(), &text)?)
 }
 
 /// Reads one segment, or those at the end of a directory that follow the last start of an engine.
-fn record(path: &Path) -> anyhow::Result<(Recording, Vec<String>)> {
+pub(crate) fn record(path: &Path) -> anyhow::Result<(Recording, Vec<String>)> {
     let paths = if path.is_dir() { journal::segments(path)? } else { vec![path.to_owned()] };
     let mut segments = Vec::new();
     for path in paths.iter().rev() {

@@ -20,6 +20,7 @@ pub mod notes;
 pub mod operators;
 pub mod policy;
 mod records;
+mod reload;
 pub mod rpc;
 pub mod serve;
 pub mod sessions;

@@ -1,5 +1,7 @@
 //! The fleet policy as text: read strictly, over the defaults of its profile.
 
+pub mod rules;
+
 use prunella_model::policy::{FleetPolicy, Profile};
 use prunella_settings::{Located, Source};
 use serde::Deserialize;
@@ -20,8 +22,11 @@ pub fn parse(file: &str, text: &str) -> Result<FleetPolicy, Located> {
     let strict: FleetPolicy = source.read()?;
     let chosen: Chosen = source.read()?;
     let merged = overlay(chosen.profile, text).unwrap_or(strict);
-    match flaw(&merged) {
-        Some(what) => Err(source.at(0..0, what)),
+    if let Some(what) = flaw(&merged) {
+        return Err(source.at(0..0, what));
+    }
+    match rules::remarks(file, text)?.into_iter().find(|remark| remark.fatal) {
+        Some(remark) => Err(remark.located),
         None => Ok(merged),
     }
 }
@@ -88,6 +93,18 @@ mod tests {
         let error = parse("policy.toml", "mode = \"balanced\"\n[limits]\nrelapse = 7\n").unwrap_err().to_string();
         assert_eq!(error, "policy.toml:3:1: unknown key \"relapse\" in [limits]; did you mean \"relapses\"?");
         assert!(parse("policy.toml", "[verification]\nsuccesses = 0\n").unwrap_err().to_string().contains("silence"));
+    }
+
+    #[test]
+    fn custom_rules_are_read_checked_and_written_again() {
+        let text = "[[rule]]\nname = \"big\"\nwhen = \"metrics['process.rss_bytes'] > 5e8\"\nfor = \"30s\"\n\
+                    severity = \"high\"\nactions = [\"restart_service\"]\nmatch = { kind = \"service\" }\n\
+                    [limits]\nrelapses = 7\n";
+        let policy = parse("policy.toml", text).unwrap();
+        assert_eq!(policy.custom[0].hold, Duration::from_secs(30));
+        assert_eq!(parse("policy.toml", &toml::to_string(&policy).unwrap()).unwrap(), policy);
+        let wrong = text.replace("process.rss_bytes'] >", "process.rss_bytes'] >>");
+        assert!(parse("policy.toml", &wrong).unwrap_err().to_string().starts_with("policy.toml:3:"));
     }
 
     #[test]

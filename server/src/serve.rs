@@ -210,6 +210,7 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     let (stop_agents, agents_stop) = oneshot::channel();
     let (stop_control, control_stop) = oneshot::channel();
     let enrol = services.control.enrol.clone();
+    let reloading = crate::reload::on_hangup(services.control.admin.clone(), config.policy.clone());
     let agents = tokio::spawn(listen::agents(agents, services.link, enrol, dropped(agents_stop)));
     let control = tokio::spawn(listen::control(control, services.control, health, dropped(control_stop)));
     let text = serde_json::to_vec(&addresses).unwrap_or_default();
@@ -222,7 +223,7 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
         open,
         listeners: [("agents", agents), ("control", control)],
         serving: vec![stop_agents, stop_control],
-        chores: vec![tokio::spawn(keeping), tokio::spawn(exporting)],
+        chores: vec![tokio::spawn(keeping), tokio::spawn(exporting), tokio::spawn(reloading)],
         keeper: loaded.keeper,
     };
     Ok((addresses, running))

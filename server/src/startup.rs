@@ -79,7 +79,8 @@ pub(crate) async fn load(config: &Config) -> Result<Loaded, ServeError> {
     let (archive, keeper) = Archive::open(&config.state_dir, Arc::clone(&repository), key.clone())?;
     let (epoch, journaled) = (repository.epoch(), Arc::clone(&repository));
     let notes = Notes::open(&config.state_dir, config.fleet.clone(), epoch, now, stored.clone(), journaled)?;
-    let engine = Engine::new(config.fleet.clone(), repository.epoch(), now, stored);
+    let engine =
+        Engine::new(config.fleet.clone(), repository.epoch(), now, stored).with_compiler(prunella_expr::compiler());
     Ok(Loaded {
         clock,
         repository,

@@ -26,6 +26,7 @@ pub mod mode;
 pub mod pause;
 pub mod policy;
 pub mod repair;
+pub mod rules;
 pub mod status;
 pub mod targets;
 pub mod token;

@@ -139,26 +139,7 @@ impl AdminService for Admin {
         if request.validate_only {
             return view(&wanted).map(Response::new);
         }
-        let audit = AuditEntry {
-            at: self.clock.now(),
-            actor: format!("operator/{by}"),
-            action: "policy_updated".to_owned(),
-            subject: "policy".to_owned(),
-            incident: None,
-            detail: format!("version {}, {}", wanted.version, policy::etag(&wanted)),
-        };
-        let stored = async { self.repository.commit(&[], &[audit])?.await };
-        stored.await.map_err(|error| error::internal("auditing the policy", &error))?;
-        self.inbox.put(Input::Event(Event::Policy(Arc::new(wanted.clone())))).await?;
-        let mut policy = self.policy.clone();
-        let stored = policy.wait_for(|it| it.version >= wanted.version);
-        match tokio::time::timeout(POLICY_STORED_MAX, stored).await {
-            Ok(Ok(policy)) => view(&policy).map(Response::new),
-            Ok(Err(_)) => Err(crate::driver::Stopped.into()),
-            Err(_) => {
-                Err(error::status(tonic::Code::DeadlineExceeded, "SLOW_STORE", "the policy is not stored yet", &[]))
-            }
-        }
+        self.put_in_force(format!("operator/{by}"), wanted).await.and_then(|policy| view(&policy)).map(Response::new)
     }
 
     async fn verify_audit(
@@ -184,6 +165,47 @@ impl AdminService for Admin {
         let next_page_token = last.map(|(number, _)| page::token("audit", &number.to_string())).unwrap_or_default();
         let entries = found.iter().map(|(number, it)| convert::audit_entry(*number, it)).collect();
         Ok(Response::new(pb::ListAuditEntriesResponse { entries, next_page_token }))
+    }
+}
+
+impl Admin {
+    /// Puts a policy in force, one version after the present one, unless it is in force already. Null when it is.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub(crate) async fn replace(&self, actor: String, wanted: FleetPolicy) -> Result<Option<Arc<FleetPolicy>>, Status> {
+        let _turn = self.changing.lock().await;
+        let current = Arc::clone(&self.policy.borrow());
+        if (FleetPolicy { version: current.version, ..wanted.clone() }) == *current {
+            return Ok(None);
+        }
+        let wanted = FleetPolicy { version: current.version + 1, ..wanted };
+        self.put_in_force(actor, wanted).await.map(Some)
+    }
+
+    /// Audits a policy, gives it to the engine, and waits until it is stored. The caller holds `changing`.
+    async fn put_in_force(&self, actor: String, wanted: FleetPolicy) -> Result<Arc<FleetPolicy>, Status> {
+        let audit = AuditEntry {
+            at: self.clock.now(),
+            actor,
+            action: "policy_updated".to_owned(),
+            subject: "policy".to_owned(),
+            incident: None,
+            detail: format!("version {}, {}", wanted.version, policy::etag(&wanted)),
+        };
+        let stored = async { self.repository.commit(&[], &[audit])?.await };
+        stored.await.map_err(|error| error::internal("auditing the policy", &error))?;
+        let version = wanted.version;
+        self.inbox.put(Input::Event(Event::Policy(Arc::new(wanted)))).await?;
+        let mut policy = self.policy.clone();
+        let stored = policy.wait_for(|it| it.version >= version);
+        match tokio::time::timeout(POLICY_STORED_MAX, stored).await {
+            Ok(Ok(policy)) => Ok(Arc::clone(&policy)),
+            Ok(Err(_)) => Err(crate::driver::Stopped.into()),
+            Err(_) => {
+                Err(error::status(tonic::Code::DeadlineExceeded, "SLOW_STORE", "the policy is not stored yet", &[]))
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the engine believes, as the control services say it.
 
 use prunella_engine::view::{
-    BrakeView, FleetView, GroupView, HostState, HostView, MaintenanceView, Reading, TargetView, Throttle,
+    BrakeView, FleetView, GroupView, HostState, HostView, MaintenanceView, Reading, RuleView, TargetView, Throttle,
 };
 use prunella_model::event::FleetEvent;
 use prunella_model::observation::{Finding, Observation};
@@ -212,6 +212,28 @@ fn finding(it: &Finding) -> String {
         Finding::LinesMatched { count, last } => format!("{count} matching lines, the last: {last}"),
         Finding::HostRead => "read".to_owned(),
         Finding::ProbeBroken { why } => format!("the probe is broken: {why}"),
+    }
+}
+
+/// One rule.
+#[must_use]
+pub fn rule(it: &RuleView) -> pb::Rule {
+    pb::Rule {
+        name: it.name.clone(),
+        about: it.about.clone(),
+        custom: it.custom,
+        enabled: it.enabled,
+        shadow: it.shadow,
+        severity: word(&it.severity),
+        hold: Some(encode_span(it.hold)),
+        actions: it.actions.iter().map(ToString::to_string).collect(),
+        targets: it.targets.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        incidents: incidents(&it.incidents),
+        evaluations: it.evaluations,
+        spoke: it.spoke,
+        last_time: it.last.as_ref().map(|(at, _)| encode_time(*at)),
+        last_target: it.last.as_ref().map(|(_, target)| of_target(target)),
+        broken: it.broken.clone(),
     }
 }
 

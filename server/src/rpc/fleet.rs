@@ -176,6 +176,11 @@ impl FleetService for Fleet {
         Ok(Response::new(pb::DeleteMaintenanceResponse { message }))
     }
 
+    async fn list_rules(&self, _: Request<pb::ListRulesRequest>) -> Result<Response<pb::ListRulesResponse>, Status> {
+        let rules = self.inbox.query(|engine, _| engine.rules()).await?;
+        Ok(Response::new(pb::ListRulesResponse { rules: rules.iter().map(convert::rule).collect() }))
+    }
+
     async fn pause(&self, request: Request<pb::PauseRequest>) -> Result<Response<pb::PauseResponse>, Status> {
         let by = operator(&request)?;
         let request = request.into_inner();

@@ -61,6 +61,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/prunella.control.v1.FleetService/ListMaintenances", Access::Viewer),
     ("/prunella.control.v1.FleetService/CreateMaintenance", Access::Operator),
     ("/prunella.control.v1.FleetService/DeleteMaintenance", Access::Operator),
+    ("/prunella.control.v1.FleetService/ListRules", Access::Viewer),
     ("/prunella.control.v1.FleetService/Pause", Access::Operator),
     ("/prunella.control.v1.FleetService/Resume", Access::Operator),
     ("/prunella.control.v1.IncidentService/ListIncidents", Access::Viewer),

@@ -46,13 +46,15 @@ pub(crate) enum Cause {
     NoAuthority,
     /// An agent was left out of an upgrade.
     AgentOutdated,
+    /// What the fleet policy's own rule is about; that rule names the repairs.
+    Declared,
     /// Not known.
     Unknown,
 }
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Killed,
         Self::Hung,
         Self::ConfigCorrupted,
@@ -72,6 +74,7 @@ impl Cause {
         Self::AgentObserves,
         Self::NoAuthority,
         Self::AgentOutdated,
+        Self::Declared,
         Self::Unknown,
     ];
 
@@ -97,6 +100,7 @@ impl Cause {
             Self::AgentObserves => "agent_observes",
             Self::NoAuthority => "no_authority",
             Self::AgentOutdated => "agent_outdated",
+            Self::Declared => "custom_rule",
             Self::Unknown => "unknown",
         }
     }
@@ -114,7 +118,7 @@ impl Cause {
     /// What kind of trouble it is.
     pub(crate) const fn category(self) -> Category {
         match self {
-            Self::Killed | Self::Hung | Self::BadVersion | Self::Unknown => Category::Operational,
+            Self::Killed | Self::Hung | Self::BadVersion | Self::Declared | Self::Unknown => Category::Operational,
             Self::ConfigCorrupted | Self::SharedChange => Category::GovernanceDrift,
             Self::DirectoryFull | Self::MemoryLeak | Self::Overload => Category::StabilityThreat,
             Self::Upstream | Self::SharedDependency | Self::SharedGroup => Category::Structural,
@@ -134,7 +138,7 @@ impl Cause {
     /// Nothing restarts an ended process or empties a directory by itself; what hangs sometimes comes back.
     pub(crate) const fn self_recovery(self) -> Duration {
         match self {
-            Self::Hung | Self::Unknown => Duration::from_secs(600),
+            Self::Hung | Self::Declared | Self::Unknown => Duration::from_secs(600),
             Self::Upstream
             | Self::SharedDependency
             | Self::SharedChange

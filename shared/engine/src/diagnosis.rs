@@ -60,6 +60,9 @@ impl Draft {
 impl Engine {
     /// Judges one rule on one target.
     pub(crate) fn judge(&self, rule: usize, key: Key, since: Timestamp) -> Judgement {
+        if let Some(custom) = rule.checked_sub(rules::RULES.len()) {
+            return self.judge_custom(custom, key, since);
+        }
         let tuning = &self.tuning[rule];
         if !tuning.enabled {
             return Judgement::Absent(u32::MAX);
@@ -77,8 +80,10 @@ impl Engine {
         // A broken probe or a slow agent must not make a repair of something else look as if it had not helped.
         let only_agent = case.only_agent();
         for fault in case.faults().filter(|fault| only_agent || !rules::about_agent(&fault.rule)) {
-            let judgement = match rules::index(&fault.rule) {
-                Some(rule) => self.judge(rule, case.key, since),
+            let judgement = match self.rule_index(&fault.rule) {
+                Some(rule) if self.speaks(rule) => self.judge(rule, case.key, since),
+                // In shadow it holds nothing against the target.
+                Some(_) => Judgement::Absent(u32::MAX),
                 None => self.judge_reported(case, &fault.summary, since),
             };
             match judgement {
@@ -146,6 +151,10 @@ impl Engine {
             draft.reject(Cause::Hung, "it still answers");
         } else if has(rules::HOST_SILENT) {
             (draft.cause, draft.confidence) = (Cause::OutOfReach, 0.9);
+        } else if present.iter().any(|(name, _)| self.custom_index(name).is_some()) {
+            if let Some(insight) = self.why_declared(case, target, present, &mut draft) {
+                return insight;
+            }
         } else if present.iter().any(|(name, _)| rules::index_of(name).is_some()) {
             (draft.cause, draft.confidence) = (Cause::Overload, 0.6);
         }
@@ -316,6 +325,32 @@ impl Engine {
         Insight::Upstream(first.key, self.conclusion(case, own, first.key))
     }
 
+    /// What a custom rule found. It may see through to what the target depends on, or be about something that follows from
+    /// it; so nothing is done before that is known to be well. Null when the draft is complete: the fault is the target's.
+    fn why_declared(
+        &self,
+        case: &Case,
+        target: &Target,
+        present: &[(String, Symptom)],
+        draft: &mut Draft,
+    ) -> Option<Insight> {
+        let probes = present.iter().filter_map(|(_, symptom)| target.probe(symptom.probe.as_ref()?));
+        let through = probes.into_iter().any(|probe| {
+            probe.report.kind.sees_through() && probe.last().is_some_and(|seen| seen.status == Status::Down)
+        });
+        let insight = if through {
+            self.why_silent(case, target, present, draft)
+        } else {
+            let culprits = self.upstream(case.key, case.it.opened_at.max(case.afresh)).culprits;
+            culprits.first().map(|first| self.blame_first(case, first, &culprits, draft))
+        };
+        if insight.is_none() {
+            (draft.cause, draft.confidence) = (Cause::Declared, 0.7);
+            draft.reject(Cause::Unknown, "the fleet policy has a rule for just this");
+        }
+        insight
+    }
+
     /// How long after its cause is gone a target may take to recover.
     pub(crate) fn grace(&self) -> Duration {
         self.policy.verification.deadline / 2
@@ -353,15 +388,9 @@ impl Engine {
         if case.it.fault.symptom.is_none() {
             draft.evidence.extend(self.policy_evidence(cause_target, onset));
         }
-        let treats =
-            |repair: &&&dyn crate::repairs::Repair| repair.treats().iter().any(|(cause, _)| *cause == draft.cause);
         let mut recommended: Vec<(f64, &str)> = REPAIRS
             .iter()
-            .filter(treats)
-            .map(|repair| {
-                let chance = repair.treats().iter().find(|(cause, _)| *cause == draft.cause).map_or(0.0, |it| it.1);
-                (chance, repair.name())
-            })
+            .filter_map(|repair| Some((self.prior(case, draft.cause, *repair)?, repair.name())))
             .collect();
         recommended.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut affected: Vec<_> = self.victims(case.key).into_iter().map(|(_, key)| self.reference(key)).collect();

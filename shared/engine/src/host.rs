@@ -52,6 +52,10 @@ pub(crate) struct Series {
     pub(crate) value: Option<f64>,
     /// The detectors that watch it, each for one rule.
     pub(crate) watches: Vec<Watch>,
+    /// Custom rules on its own target that use it.
+    pub(crate) feeds: Vec<u32>,
+    /// Custom rules on any target of the host that use it as a measurement of the host.
+    pub(crate) feeds_all: Vec<u32>,
 }
 
 /// One host.

@@ -1,5 +1,7 @@
 //! From what agents say to what is believed.
 
+use std::collections::BTreeSet;
+
 use prunella_model::event::EventKind;
 use prunella_model::host::HostReport;
 use prunella_model::incident::Closing;
@@ -8,21 +10,26 @@ use prunella_model::record::{Change, HostRecord};
 use prunella_model::{HostId, IncidentId, OperatorName, TargetName, Timestamp};
 
 use crate::Engine;
+use crate::custom::{self, Custom};
 use crate::detect::Watch;
 use crate::host::{Host, Link, Series};
 use crate::key::{Key, at, next};
 use crate::rules::RULES;
 use crate::timers::Timer;
 
-/// The series of a target, with the detectors that rules want on it.
-fn series(name: &SeriesName, target: u32) -> Series {
+/// The series of a target, with the detectors and the custom rules that want it.
+fn series(name: &SeriesName, target: u32, custom: &[Custom]) -> Series {
     let watches = RULES
         .iter()
         .enumerate()
         .filter_map(|(rule, it)| it.watches(name).map(|detector| Watch { rule, detector }))
         .collect();
-    Series { target, metric: name.metric.clone(), value: None, watches }
+    let (feeds, feeds_all) = custom::feeds(custom, name.metric.as_str(), name.target.is_host());
+    Series { target, metric: name.metric.clone(), value: None, watches, feeds, feeds_all }
 }
+
+/// Targets of a host and the numbers of custom rules to evaluate on them.
+type Stirred = BTreeSet<(u32, u32)>;
 
 impl Engine {
     /// An agent's stream began.
@@ -176,7 +183,9 @@ impl Engine {
         for seen in &observations {
             self.observe(index, seen, false);
         }
-        for target in 0..next(self.hosts[at(index)].targets.len()) {
+        let all: Vec<u32> = (0..next(self.hosts[at(index)].targets.len())).collect();
+        self.stir(index, &all, Stirred::new());
+        for target in all {
             self.review(Key { host: index, target });
         }
         self.woken.extend(self.hosts[at(index)].incidents.iter().copied());
@@ -196,6 +205,7 @@ impl Engine {
         self.hosts[at(index)].report = Some(report);
         self.agent_declared(index);
         self.link(index);
+        self.match_custom(index, &Some);
         for target in gone {
             let key = Key { host: index, target };
             if let Some(id) = self.target_at(key).incident.filter(|_| !self.target_at(key).report.name.is_host()) {
@@ -240,11 +250,13 @@ impl Engine {
     }
 
     fn rename_series(&mut self, index: u32, names: &[SeriesName]) {
+        let custom = &self.custom;
         let host = &mut self.hosts[at(index)];
         let mut old = host.renumber();
         for name in names {
             host.name_series(name, |target| {
-                let mut known = old.remove(&(target, name.metric.clone())).unwrap_or_else(|| series(name, target));
+                let mut known =
+                    old.remove(&(target, name.metric.clone())).unwrap_or_else(|| series(name, target, custom));
                 for watch in &mut known.watches {
                     watch.detector.gap();
                 }
@@ -261,7 +273,8 @@ impl Engine {
         }
         self.heard(index);
         for name in &frame.series {
-            self.hosts[at(index)].name_series(name, |target| series(name, target));
+            let custom = &self.custom;
+            self.hosts[at(index)].name_series(name, |target| series(name, target, custom));
         }
         if frame.late {
             // What happened while nobody was listening is history. The report of the new stream says how it is now.
@@ -278,7 +291,8 @@ impl Engine {
         for seen in &frame.observations {
             touched.extend(self.observe(index, seen, true));
         }
-        self.measure(index, frame, seen_at, &mut touched);
+        let stirred = self.measure(index, frame, seen_at, &mut touched);
+        touched.extend(self.stir(index, &touched, stirred));
         touched.sort_unstable();
         touched.dedup();
         for target in touched {
@@ -287,14 +301,20 @@ impl Engine {
     }
 
     /// Feeds the samples of a frame to their detectors.
-    fn measure(&mut self, index: u32, frame: &Frame, seen_at: Timestamp, touched: &mut Vec<u32>) {
+    ///
+    /// Returns the targets and custom rules that a new value concerns.
+    fn measure(&mut self, index: u32, frame: &Frame, seen_at: Timestamp, touched: &mut Vec<u32>) -> Stirred {
+        let mut stirred = Stirred::new();
         let it = &mut self.hosts[at(index)];
+        let targets = it.targets.len();
         for sample in &frame.samples {
             let Some(Some(series)) = it.series.get_mut(at(sample.series)) else { continue };
             if !sample.value.is_finite() {
                 continue;
             }
-            series.value = Some(sample.value);
+            if series.value.replace(sample.value) != Some(sample.value) {
+                Self::stirred_by(series, targets, &mut stirred);
+            }
             for watch in &mut series.watches {
                 let tuning = &self.tuning[watch.rule];
                 if watch.detector.feed(tuning, seen_at, sample.value) {
@@ -305,6 +325,18 @@ impl Engine {
                 }
             }
         }
+        stirred
+    }
+
+    /// Evaluates the custom rules that a frame concerns. Returns the targets that must be judged again.
+    fn stir(&mut self, index: u32, touched: &[u32], mut stirred: Stirred) -> Vec<u32> {
+        if self.custom.is_empty() {
+            return Vec::new();
+        }
+        for target in touched {
+            self.stirred_by_probes(Key { host: index, target: *target }, &mut stirred);
+        }
+        self.evaluate_all(index, stirred)
     }
 
     /// A measurement may have been beyond its threshold for long enough.

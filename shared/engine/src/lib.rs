@@ -11,6 +11,7 @@ mod cause;
 mod changes;
 mod clock;
 mod correlate;
+pub mod custom;
 pub mod detect;
 mod diagnosis;
 pub mod event;
@@ -92,6 +93,10 @@ pub struct Engine {
     /// When the policy last changed; null when that was before this start.
     policy_since: Option<Timestamp>,
     tuning: Vec<Tuning>,
+    /// What makes expressions of the texts of custom rules.
+    compiler: Arc<dyn custom::Compiler>,
+    /// The custom rules of the policy, in its order.
+    custom: Vec<custom::Custom>,
     hosts: Vec<Host>,
     names: BTreeMap<HostId, u32>,
     topology: Topology,
@@ -178,6 +183,7 @@ impl Engine {
             Timer::Silence(host) => self.silence(host),
             Timer::Confirm(key) => self.confirm(key),
             Timer::Series(host, series) => self.series_due(host, series),
+            Timer::Custom(host, rule) => self.custom_due(host, rule),
             Timer::Pause(scope) => self.pause_ended(&scope),
             Timer::Maintenance(name) => {
                 self.maintenance_due(&name);
@@ -247,6 +253,7 @@ impl Engine {
         }
         self.policy_hash = restore::digest(&policy);
         self.tuning = rules::tune(&policy);
+        let (renumbered, old_rules) = self.change_custom(&policy);
         let version = policy.version;
         self.out.changes.push(Change::PutPolicy(Box::new(policy.as_ref().clone())));
         self.policy = policy;
@@ -255,7 +262,9 @@ impl Engine {
             if self.names.get(&self.hosts[at(index)].id) == Some(&index) {
                 self.link(index);
             }
+            self.match_custom(index, &|rule| renumbered.get(&rule).copied());
         }
+        self.withdraw(&old_rules);
         self.woken.extend(self.cases.keys().copied());
         self.freed = true;
         let detail = format!("version {version}");

@@ -22,6 +22,10 @@ use crate::repairs::{Patient, REPAIRS, Repair};
 /// What having failed in the same incident leaves of a repair's chance.
 const FAILED_HERE: f64 = 0.1;
 
+/// The chance that the first repair that a custom rule names helps, and what each further one has of the one before.
+const DECLARED_CHANCE: f64 = 0.7;
+const DECLARED_NEXT: f64 = 0.8;
+
 /// No repair counts as faster than this. Below a second speed is no reason to prefer one that helps less.
 const TAKES_LEAST: Duration = Duration::from_secs(1);
 
@@ -69,7 +73,7 @@ impl Engine {
         let mut ruled_out: Vec<Alternative> = Vec::new();
         let mut candidates: Vec<Candidate> = Vec::new();
         for repair in &REPAIRS {
-            let prior = repair.treats().iter().find(|(it, _)| *it == cause).map(|(_, prior)| *prior);
+            let prior = self.prior(case, cause, *repair);
             let prior = match &asked {
                 Some(name) if name.as_str() == repair.name() => prior.or(Some(0.5)),
                 Some(_) => None,
@@ -89,7 +93,7 @@ impl Engine {
         let nothing = do_nothing(cause, self.policy.verification.deadline);
         let mut ranked = candidates.into_iter();
         let Some(best) = ranked.next().filter(|best| asked.is_some() || best.score > nothing) else {
-            return Err(no_plan(cause, &ruled_out));
+            return Err(no_plan(case, cause, &ruled_out));
         };
         let lost = |it: Candidate| Alternative {
             repair: Some(RepairName::of(it.repair.name())),
@@ -105,6 +109,9 @@ impl Engine {
         alternatives.append(&mut ruled_out);
         let because = match &case.forced {
             Some(forced) => format!("asked for by {}: {}", forced.by, forced.why),
+            None if cause == Cause::Declared => {
+                format!("rule {} names it, {:.0} % likely to help", case.it.fault.rule, best.chance * 100.0)
+            }
             None => format!("treats {}, {:.0} % likely to help", cause.as_str(), best.chance * 100.0),
         };
         Ok(Plan {
@@ -115,6 +122,18 @@ impl Engine {
             alternatives,
             undoes: None,
         })
+    }
+
+    /// The chance that a repair helps before anything is known from experience; null when it does not treat the cause.
+    pub(crate) fn prior(&self, case: &Case, cause: Cause, repair: &'static dyn Repair) -> Option<f64> {
+        if cause != Cause::Declared {
+            return repair.treats().iter().find(|(it, _)| *it == cause).map(|(_, prior)| *prior);
+        }
+        let faults = std::iter::once(&case.it.fault).chain(&case.it.also).map(|fault| &fault.rule);
+        let named = self.declared_repairs(faults);
+        let place = named.iter().position(|name| name.as_str() == repair.name())?;
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        Some(DECLARED_CHANCE * libm::pow(DECLARED_NEXT, f64::from(place)))
     }
 
     fn candidate(
@@ -239,7 +258,10 @@ fn do_nothing(cause: Cause, wait: Duration) -> f64 {
     crate::knowledge::alone(cause.self_recovery(), wait) / wait.as_secs_f64()
 }
 
-fn no_plan(cause: Cause, ruled_out: &[Alternative]) -> NoPlan {
+fn no_plan(case: &Case, cause: Cause, ruled_out: &[Alternative]) -> NoPlan {
+    if ruled_out.is_empty() && cause == Cause::Declared {
+        return NoPlan { why: format!("rule {} names no repair (actions): please look at it", case.it.fault.rule) };
+    }
     if ruled_out.is_empty() {
         return NoPlan { why: format!("no shipped repair treats {}: please look at it", cause.as_str()) };
     }

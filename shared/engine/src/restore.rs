@@ -12,6 +12,7 @@ use prunella_model::{FleetName, TargetRef, Timestamp};
 use sha2::Digest;
 
 use crate::cause::Cause;
+use crate::custom::{Compiler, NoCompiler, compile};
 use crate::host::Host;
 use crate::incident::Case;
 use crate::key::{Key, at, next};
@@ -50,6 +51,8 @@ impl Engine {
             policy_hash: digest(&policy),
             policy_since: None,
             tuning: rules::tune(&policy),
+            compiler: Arc::new(NoCompiler),
+            custom: compile(&policy, &NoCompiler),
             policy,
             hosts: Vec::new(),
             names: BTreeMap::new(),
@@ -98,6 +101,17 @@ impl Engine {
         }
         engine.out = Out::default();
         engine
+    }
+
+    /// Gives the engine the language that custom rules are written in, and compiles those of its policy.
+    #[must_use]
+    pub fn with_compiler(mut self, compiler: Arc<dyn Compiler>) -> Self {
+        self.custom = compile(&self.policy, compiler.as_ref());
+        self.compiler = compiler;
+        for index in 0..next(self.hosts.len()) {
+            self.match_custom(index, &|_| None);
+        }
+        self
     }
 
     fn restore_hosts(&mut self, records: Vec<HostRecord>) {

@@ -246,6 +246,8 @@ pub(crate) struct Target {
     pub(crate) ailing: bool,
     /// When its agent was last asked to probe it.
     pub(crate) asked: Option<Timestamp>,
+    /// What custom rules said of it, by the number of each that looks at it.
+    pub(crate) custom: std::collections::BTreeMap<u32, crate::custom::Said>,
     /// When it was last seen to be well again after ailing, by the server's clock.
     pub(crate) well_since: Option<Timestamp>,
     /// What changed lately, newest last.
@@ -271,6 +273,7 @@ impl Target {
             groups: Vec::new(),
             ailing: false,
             asked: None,
+            custom: std::collections::BTreeMap::new(),
             well_since: None,
             changes: VecDeque::new(),
         }

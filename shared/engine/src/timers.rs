@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Confirm(Key),
     /// A measurement has been beyond its threshold for long enough.
     Series(u32, u32),
+    /// A custom rule is evaluated on the targets of a host.
+    Custom(u32, u32),
     /// A pause ends by itself.
     Pause(Scope),
     /// A maintenance begins or ends.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use prunella_model::host::TargetReport;
-use prunella_model::incident::Hold;
+use prunella_model::incident::{Hold, Severity};
 use prunella_model::observation::Observation;
 use prunella_model::policy::{Mode, Scope};
 use prunella_model::record::{ModeRecord, PauseRecord};
 use prunella_model::{
-    BrakeName, GroupName, HostId, IncidentId, MaintenanceName, MetricName, OperatorName, TargetRef, Timestamp,
+    BrakeName, GroupName, HostId, IncidentId, MaintenanceName, MetricName, OperatorName, RepairName, TargetRef,
+    Timestamp,
 };
 
 /// How a host stands.
@@ -181,6 +182,39 @@ pub struct BrakeView {
     pub held: u64,
     /// What it holds back now.
     pub holding: Vec<(IncidentId, Hold)>,
+}
+
+/// One rule, shipped or custom, as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleView {
+    /// Its name.
+    pub name: String,
+    /// What it finds and how: a text for a shipped rule, the condition of a custom one.
+    pub about: String,
+    /// Whether the operators wrote it.
+    pub custom: bool,
+    /// Whether it is in force.
+    pub enabled: bool,
+    /// Whether it only says when it would have spoken.
+    pub shadow: bool,
+    /// How bad its faults are.
+    pub severity: Severity,
+    /// How long its condition must hold.
+    pub hold: Duration,
+    /// The repairs that it names; a shipped rule names none, its diagnosis does.
+    pub actions: Vec<RepairName>,
+    /// How many targets it looks at; null for a shipped rule.
+    pub targets: Option<usize>,
+    /// Open incidents that it is part of.
+    pub incidents: Vec<IncidentId>,
+    /// How often it was evaluated since the server started; null for a shipped rule, which is not counted.
+    pub evaluations: Option<u64>,
+    /// How often it has spoken since the server started, in shadow or not; null for a shipped rule.
+    pub spoke: Option<u64>,
+    /// When and on what it spoke last; null for a shipped rule, and before the first time.
+    pub last: Option<(Timestamp, TargetRef)>,
+    /// Why it cannot be evaluated; null when it can.
+    pub broken: Option<String>,
 }
 
 /// The fleet in one look.

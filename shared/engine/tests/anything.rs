@@ -200,7 +200,7 @@ impl World {
     fn new() -> Self {
         let now = Timestamp::from_secs(1_000_000);
         let fleet = FleetName::new("test").unwrap();
-        let engine = Engine::new(fleet, 1, now, Stored::default());
+        let engine = Engine::new(fleet, 1, now, Stored::default()).with_compiler(prunella_expr::compiler());
         Self { engine, now, epoch: 1, stored: Stored::default(), trace: Vec::new() }
     }
 
@@ -306,13 +306,15 @@ impl World {
                 let mut policy =
                     FleetPolicy::of(if shape.is_multiple_of(2) { Profile::Rapid } else { Profile::Standard });
                 policy.version = 2 + u64::from(shape);
+                policy.custom = custom_rules(shape);
                 Event::Policy(policy.into())
             }
             Word::Tick => Event::Tick,
             Word::Restart => {
                 self.epoch += 1;
                 let fleet = FleetName::new("test").unwrap();
-                self.engine = Engine::new(fleet, self.epoch, now, self.stored.clone());
+                self.engine =
+                    Engine::new(fleet, self.epoch, now, self.stored.clone()).with_compiler(prunella_expr::compiler());
                 Event::Tick
             }
         };
@@ -383,4 +385,27 @@ proptest! {
         let second = play(&words)?;
         prop_assert!(first == second, "the same events led to other decisions");
     }
+}
+
+/// Custom rules of every sort: with a repair and without, in shadow, with a defect, and one that does not compile.
+fn custom_rules(shape: u8) -> Vec<prunella_model::policy::CustomRule> {
+    let all = [
+        ("low", "metrics.exists(m, metrics[m] > 50.0)", Some("restart_service"), false),
+        ("late", "probes.http.status == 'down' && probes.http.since > 1.0", None, false),
+        ("shy", "target.critical", None, true),
+        ("odd", "int(target.name) == 1", None, false),
+        ("wrong", "target.", None, false),
+    ];
+    let rule = |(name, when, action, shadow): (&str, &str, Option<&str>, bool)| prunella_model::policy::CustomRule {
+        name: prunella_model::RuleName::new(name).unwrap(),
+        when: when.to_owned(),
+        hold: std::time::Duration::from_secs(u64::from(shape % 3)),
+        severity: prunella_model::incident::Severity::High,
+        summary: String::new(),
+        actions: action.into_iter().map(|it| it.parse().unwrap()).collect(),
+        scope: prunella_model::policy::RuleScope::default(),
+        interval: None,
+        shadow,
+    };
+    all.into_iter().skip(usize::from(shape % 4)).map(rule).collect()
 }

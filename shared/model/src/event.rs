@@ -46,13 +46,17 @@ pub enum EventKind {
     ModeChanged,
     /// The policy changed.
     PolicyChanged,
+    /// A custom rule cannot be evaluated; it says nothing until that is mended.
+    RuleBroken,
+    /// A custom rule in shadow would have found a fault.
+    ShadowFault,
     /// An invariant of the engine does not hold. This is a defect: please report it.
     InvariantBroken,
 }
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::FaultDetected,
         Self::FaultCleared,
         Self::FaultClassified,
@@ -72,6 +76,8 @@ impl EventKind {
         Self::Resumed,
         Self::ModeChanged,
         Self::PolicyChanged,
+        Self::RuleBroken,
+        Self::ShadowFault,
         Self::InvariantBroken,
     ];
 
@@ -98,6 +104,8 @@ impl EventKind {
             Self::Resumed => "resumed",
             Self::ModeChanged => "mode_changed",
             Self::PolicyChanged => "policy_changed",
+            Self::RuleBroken => "rule_broken",
+            Self::ShadowFault => "shadow_fault",
             Self::InvariantBroken => "invariant_broken",
         }
     }

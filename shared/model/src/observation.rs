@@ -183,6 +183,47 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// The name of the kind of finding, in expressions and output.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Running { .. } => "running",
+            Self::Exited { .. } => "exited",
+            Self::NotRunning => "not_running",
+            Self::StoppedOnPurpose => "stopped_on_purpose",
+            Self::Answered { .. } => "answered",
+            Self::BadAnswer { .. } => "bad_answer",
+            Self::NoAnswer { .. } => "no_answer",
+            Self::Unreachable { .. } => "unreachable",
+            Self::FileAsKnown { .. } => "file_as_known",
+            Self::FileChanged { .. } => "file_changed",
+            Self::DirectoryUse { .. } => "directory_use",
+            Self::LinesMatched { .. } => "lines_matched",
+            Self::HostRead => "host_read",
+            Self::ProbeBroken { .. } => "probe_broken",
+        }
+    }
+
+    /// Every name that [`Finding::as_str`] may give.
+    pub const NAMES: [&'static str; 14] = [
+        "running",
+        "exited",
+        "not_running",
+        "stopped_on_purpose",
+        "answered",
+        "bad_answer",
+        "no_answer",
+        "unreachable",
+        "file_as_known",
+        "file_changed",
+        "directory_use",
+        "lines_matched",
+        "host_read",
+        "probe_broken",
+    ];
+}
+
 /// What one probe saw of one target at one time. Sent when it changes, and at least once a minute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {

@@ -4,10 +4,12 @@
 //! incident, what follows of that incident is counterfactual: its events answer commands that were never sent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use prunella_engine::view::RuleView;
 use prunella_engine::{Decision, Engine, Event};
 use prunella_model::event::EventKind;
-use prunella_model::policy::FleetPolicy;
+use prunella_model::policy::{CustomRule, FleetPolicy};
 use prunella_model::record::Stored;
 use prunella_model::{FleetName, IncidentId, Timestamp};
 use serde::Serialize;
@@ -96,7 +98,8 @@ impl Run {
         if let Some(policy) = policy {
             stored.policy = Some(policy.clone());
         }
-        let engine = Engine::new(recording.fleet.clone(), recording.epoch, recording.at, stored);
+        let engine = Engine::new(recording.fleet.clone(), recording.epoch, recording.at, stored)
+            .with_compiler(prunella_expr::compiler());
         Self { engine, told: BTreeMap::new(), order: Vec::new(), commands: 0, broken: Vec::new() }
     }
 
@@ -190,6 +193,77 @@ pub fn replay(recording: &Recording, other: Option<&FleetPolicy>) -> Replay {
     let stories = pair(first.stories(), second.map(Run::stories));
     let different = stories.iter().filter(|story| story.diverged_at.is_some()).count();
     Replay { events: recording.events.len(), commands, other_commands, stories, different, broken }
+}
+
+/// One time that a custom rule would have spoken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Spoken {
+    /// When, in microseconds since the Unix epoch.
+    pub at: u64,
+    /// The rule.
+    pub rule: String,
+    /// The target, as `host/target`.
+    pub target: String,
+    /// What it would have said, with the values that it stood on.
+    pub text: String,
+}
+
+/// What custom rules come to on a recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// Events that were replayed.
+    pub events: usize,
+    /// When the recording begins and ends.
+    pub span: (Timestamp, Timestamp),
+    /// Every time that one of the rules would have spoken, in order.
+    pub spoken: Vec<Spoken>,
+    /// The rules at the end, with what they counted.
+    pub rules: Vec<RuleView>,
+}
+
+/// Plays a recording to custom rules that only look: the recorded policy stays in force beside them, so that what they
+/// see is what was seen.
+#[must_use]
+pub fn try_rules(recording: &Recording, rules: &[CustomRule]) -> Trial {
+    let in_shadow = |policy: &FleetPolicy| {
+        let custom = rules.iter().map(|rule| CustomRule { shadow: true, ..rule.clone() }).collect();
+        FleetPolicy { custom, ..policy.clone() }
+    };
+    let mut stored = recording.stored.clone();
+    stored.policy = Some(in_shadow(&stored.policy.unwrap_or_default()));
+    let mut engine = Engine::new(recording.fleet.clone(), recording.epoch, recording.at, stored)
+        .with_compiler(prunella_expr::compiler());
+    let mut spoken = Vec::new();
+    let mut step = |engine: &mut Engine, now: Timestamp, event: Event| {
+        for decision in engine.step(now, event) {
+            spoken.extend(said(&decision));
+        }
+    };
+    let mut last = recording.at;
+    for (now, event) in &recording.events {
+        // The rules' own deadlines are not among those that were recorded.
+        while let Some(due) = engine.next_deadline().filter(|due| due < now) {
+            step(&mut engine, due, Event::Tick);
+        }
+        let event = match event {
+            Event::Policy(policy) => Event::Policy(Arc::new(in_shadow(policy))),
+            other => other.clone(),
+        };
+        step(&mut engine, *now, event);
+        last = last.max(*now);
+    }
+    let rules = engine.rules().into_iter().filter(|rule| rule.custom).collect();
+    Trial { events: recording.events.len(), span: (recording.at, last), spoken, rules }
+}
+
+fn said(decision: &Decision) -> Option<Spoken> {
+    let Decision::Announce(event) = decision else { return None };
+    if event.kind != EventKind::ShadowFault {
+        return None;
+    }
+    let (rule, text) = event.message.strip_prefix("in shadow, ")?.split_once(": ")?;
+    let target = format!("{}/{}", event.host.as_ref()?, event.target.as_ref()?);
+    Some(Spoken { at: event.at.as_micros(), rule: rule.to_owned(), target, text: text.to_owned() })
 }
 
 type Stories = Vec<((String, usize), Told)>;

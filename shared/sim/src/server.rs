@@ -134,7 +134,8 @@ impl Server {
         }
         self.doom = Doom::None;
         self.tick = None;
-        let engine = Engine::new(self.fleet.clone(), self.committed.epoch, now, self.committed.stored());
+        let engine = Engine::new(self.fleet.clone(), self.committed.epoch, now, self.committed.stored())
+            .with_compiler(prunella_expr::compiler());
         self.engine.insert(engine)
     }
 

@@ -25,13 +25,15 @@ impl Engine {
             return;
         }
         let mut present: Vec<(usize, Symptom)> = Vec::new();
-        for rule in 0..rules::RULES.len() {
+        let custom = self.target_at(key).custom.keys().map(|rule| rules::RULES.len() + at(*rule));
+        let in_force: Vec<usize> = (0..rules::RULES.len()).chain(custom.filter(|rule| self.speaks(*rule))).collect();
+        for rule in in_force {
             match self.judge(rule, key, Timestamp::ZERO) {
                 Judgement::Present(symptom) => present.push((rule, symptom)),
                 Judgement::Absent(_) => {
-                    let target = self.target_mut(key);
-                    if !target.muted.is_empty() {
-                        target.muted.remove(&RuleName::of(rules::RULES[rule].name()));
+                    if !self.target_at(key).muted.is_empty() {
+                        let name = self.rule_name(rule).to_owned();
+                        self.target_mut(key).muted.retain(|it| it.as_str() != name);
                     }
                 }
                 Judgement::Unknown => {}
@@ -55,7 +57,7 @@ impl Engine {
         let muted = &self.target_at(key).muted;
         let mut faults = Vec::new();
         for (rule, symptom) in present {
-            if !muted.contains(&RuleName::of(rules::RULES[rule].name())) {
+            if !muted.iter().any(|it| it.as_str() == self.rule_name(rule)) {
                 faults.push(self.fault(key, rule, symptom));
             }
         }
@@ -124,10 +126,10 @@ impl Engine {
         // What is critical by declaration is so when it does not do its service; a trend is not that urgent.
         let urgent = target.report.critical && rule < rules::ABOUT_SERVICE;
         let severity = if urgent { Severity::Critical } else { shipped };
-        let name = rules::RULES[rule].name();
+        let name = self.rule_name(rule);
         let kind = target.report.service.as_ref().map_or(target.report.name.as_str(), |service| service.as_str());
         Fault {
-            rule: RuleName::of(name),
+            rule: RuleName::new(name).unwrap_or_else(|_| RuleName::of(super::REPORTED)),
             target: self.reference(key),
             fingerprint: fingerprint(name, kind, symptom.probe.as_ref().map(|probe| probe.as_str())),
             symptom: symptom.probe,
@@ -189,7 +191,7 @@ impl Engine {
         }
         let key = case.key;
         for (rule, symptom) in present {
-            let name = rules::RULES[rule].name();
+            let name = self.rule_name(rule);
             let Some(case) = self.cases.get(&id) else { return };
             let known = std::iter::once(&case.it.fault).chain(&case.it.also).any(|it| it.rule.as_str() == name);
             if known || case.it.also.len() >= ALSO_MAX {
@@ -197,7 +199,8 @@ impl Engine {
             }
             let fault = self.fault(key, rule, symptom);
             let summary = fault.summary.clone();
-            let first = self.cases.get(&id).is_some_and(Case::only_agent) && !rules::RULES[rule].about_agent();
+            let first = self.cases.get(&id).is_some_and(Case::only_agent)
+                && !rules::RULES.get(rule).is_some_and(|rule| rule.about_agent());
             if let Some(case) = self.cases.get_mut(&id) {
                 // What the agent watches matters more than how well it does so, whichever was found first.
                 let other = if first { std::mem::replace(&mut case.it.fault, fault) } else { fault };

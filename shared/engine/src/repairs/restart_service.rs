@@ -89,6 +89,7 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         | Cause::AgentObserves
         | Cause::NoAuthority
         | Cause::AgentOutdated
+        | Cause::Declared
         | Cause::Unknown => GRACE,
     };
     if none && target.process.life == Life::Unknown {

@@ -162,7 +162,7 @@ pub(crate) fn about_agent(name: &RuleName) -> bool {
     index(name).is_some_and(|rule| RULES[rule].about_agent())
 }
 
-/// The figures of every rule under a policy.
+/// The figures of every rule under a policy: the shipped ones, then the custom ones.
 pub(crate) fn tune(policy: &FleetPolicy) -> Vec<Tuning> {
     RULES
         .iter()
@@ -183,6 +183,7 @@ pub(crate) fn tune(policy: &FleetPolicy) -> Vec<Tuning> {
                 count: setting.count.unwrap_or(shipped.count).max(1),
             }
         })
+        .chain(crate::custom::tune(policy))
         .collect()
 }
 

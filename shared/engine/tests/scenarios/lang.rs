@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! policy rapid                                   standard or rapid, then key=value
+//! rule big for=30s actions=restart_service when EXPRESSION     in force with the next `policy`; `unrule big`
 //! host web-1                                     a host with no targets
 //! target web-1/web probes=process,http needs=db service=web critical permits=restart_service labels=version:1.4
 //! connect web-1 version=1.2.3 paused=WHY observe_only=WHY labels=rack:r1 (each may be left out)
@@ -23,9 +24,10 @@ use std::time::Duration;
 
 use prunella_model::command::BootId;
 use prunella_model::host::{DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
+use prunella_model::incident::Severity;
 use prunella_model::observation::{Finding, Instance, ProbeKind, Sha256, Status};
 use prunella_model::outcome::{Outcome, Refusal};
-use prunella_model::policy::{Blocker, FleetPolicy, Mode, Profile, RuleSetting};
+use prunella_model::policy::{Blocker, CustomRule, FleetPolicy, Mode, Profile, RuleScope, RuleSetting};
 use prunella_model::step::StepKind;
 use prunella_model::time::parse_span;
 use prunella_model::window::Window;
@@ -134,6 +136,27 @@ fn group(policy: &mut FleetPolicy, name: &str, key: &str, value: &str) {
 
 pub(crate) fn mode(text: &str) -> Mode {
     *Mode::ALL.iter().find(|it| it.as_str() == text).expect("a mode")
+}
+
+pub(crate) fn rule(text: &str) -> CustomRule {
+    let (head, when) = text.split_once(" when ").expect("rule NAME … when EXPRESSION");
+    let words = Words::of(head);
+    let span = |key: &str| words.get(key).map(|it| parse_span(it).expect("a span"));
+    CustomRule {
+        name: RuleName::new(words.0[0]).expect("a rule name"),
+        when: when.to_owned(),
+        hold: span("for").unwrap_or_default(),
+        severity: Severity::High,
+        summary: words.get("summary").unwrap_or_default().replace('_', " "),
+        actions: words.list("actions").iter().map(|it| it.parse().expect("a repair")).collect(),
+        scope: RuleScope {
+            service: words.get("service").map(|it| ServiceName::new(it).expect("a service")),
+            target: words.get("target").map(|it| TargetName::new(it).expect("a target")),
+            ..RuleScope::default()
+        },
+        interval: span("interval"),
+        shadow: words.has("shadow"),
+    }
 }
 
 pub(crate) fn kind(probe: &str) -> ProbeKind {

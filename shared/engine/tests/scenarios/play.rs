@@ -11,7 +11,7 @@ use prunella_model::host::{BY_CHOICE, HostReport, TargetReport};
 use prunella_model::incident::{IncidentState, Severity};
 use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Status};
 use prunella_model::outcome::OutcomeReport;
-use prunella_model::policy::Scope;
+use prunella_model::policy::{CustomRule, Scope};
 use prunella_model::record::{Change, Stored};
 use prunella_model::step::Step;
 use prunella_model::time::parse_span;
@@ -53,6 +53,7 @@ struct World {
     beat: Timestamp,
     out: String,
     policies: u64,
+    rules: Vec<CustomRule>,
 }
 
 /// Plays a text and returns it with what the engine decided.
@@ -71,7 +72,8 @@ fn run(name: &str, text: &str, strict: bool) -> String {
     let mut world = World {
         name: name.to_owned(),
         strict,
-        engine: Engine::new(fleet, 1, begun, Stored::default()),
+        engine: Engine::new(fleet, 1, begun, Stored::default()).with_compiler(prunella_expr::compiler()),
+        rules: Vec::new(),
         now: begun,
         begun,
         epoch: 1,
@@ -115,9 +117,16 @@ impl World {
             "each" => self.each(rest),
             "policy" => {
                 self.policies += 1;
-                let policy = lang::policy(&words, self.policies);
+                let mut policy = lang::policy(&words, self.policies);
+                policy.custom.clone_from(&self.rules);
                 self.step(Event::Policy(Arc::new(policy)));
             }
+            "rule" => {
+                let rule = lang::rule(rest);
+                self.rules.retain(|it| it.name != rule.name);
+                self.rules.push(rule);
+            }
+            "unrule" => self.rules.retain(|it| it.name.as_str() != rest),
             "host" => {
                 self.agents.entry(host(rest)).or_default();
             }
@@ -351,7 +360,8 @@ impl World {
     fn restart(&mut self) {
         self.epoch += 1;
         let fleet = FleetName::new("test").expect("a name");
-        self.engine = Engine::new(fleet, self.epoch, self.now, self.stored.clone());
+        self.engine =
+            Engine::new(fleet, self.epoch, self.now, self.stored.clone()).with_compiler(prunella_expr::compiler());
         self.answers.clear();
         for agent in self.agents.values_mut() {
             agent.connected = false;
