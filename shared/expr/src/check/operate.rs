@@ -90,8 +90,9 @@ impl Checker {
                         self.word(one, item);
                     }
                 }
-                let fits = common(one, item) != Type::Any || *one == Type::Any || **item == Type::Any;
-                if !fits && !(one.numeric() && item.numeric()) {
+                let alike = common(one, item) != Type::Any || *one == Type::Any || **item == Type::Any;
+                let fits = alike || one.numeric() && item.numeric();
+                if !fits {
                     self.flaw(span.clone(), format!("{} is never in a list of {}", one.about(), item.about()));
                 }
             }
