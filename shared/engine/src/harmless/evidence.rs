@@ -72,7 +72,9 @@ impl Brake for NeverHealthy {
         }
         let since = engine.since_of(ask.case);
         let seen = match engine.presence(ask.case, since) {
-            Presence::Present(present) => present.iter().any(|(rule, _)| rules::index_of(rule).is_some()),
+            Presence::Present(present) => {
+                present.iter().any(|(rule, _)| rules::index_of(rule).is_some() || engine.custom_index(rule).is_some())
+            }
             Presence::Gone(_) | Presence::Unknown => false,
         };
         if seen {
