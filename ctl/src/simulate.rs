@@ -7,16 +7,21 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
+use prunella_sim::baselines::Baseline;
 use prunella_sim::scenario::Scenario;
+use prunella_sim::summary::{Interval, Judged, Run, Summary};
 use prunella_sim::{FAULTS_PER_HOST_DAY, Options, Report};
 use serde::Serialize;
 
 use crate::{Common, EXIT_FAILURE, EXIT_OK, Output};
 
+/// Why no fleet can be laid out.
+const TOO_MANY: &str = "such a fleet cannot be laid out: fewer hosts";
+
 const EXAMPLES: &str = "\
 Examples:
   prunella simulate --hosts 1000 --hours 24 --seed 7   a day of a thousand hosts
-  prunella simulate --hosts 100 --hours 2 --seeds 50   fifty fleets, each of which must keep every promise
+  prunella simulate --hosts 100 --seeds 10             ten fleets, with confidence intervals
   prunella simulate --seed 7 --json                    the same for programs
   prunella simulate --list                             the kinds of fault, and what each is for
   prunella simulate --kinds hung,killed --hours 6      only these
@@ -59,16 +64,20 @@ pub struct SimulateArgs {
     /// Run each seed twice and compare the traces.
     #[arg(long)]
     twice: bool,
-    /// One JSON document for each seed on stdout; the same as --output json.
+    /// Do not simulate the baselines that the engine is compared with.
+    #[arg(long)]
+    no_baselines: bool,
+    /// One JSON document on stdout, with a report for each seed in `runs`; the same as --output json.
     #[arg(long)]
     json: bool,
 }
 
-/// A report, and how fast it was made.
+/// What was simulated, and how fast.
 #[derive(Debug, Serialize)]
 struct Timed<'a> {
     #[serde(flatten)]
-    report: &'a Report,
+    summary: &'a Summary,
+    /// The time that the engine's runs took, those of the baselines not counted.
     seconds: f64,
     steps_per_second: f64,
     host_hours_per_second: f64,
@@ -90,21 +99,17 @@ impl SimulateArgs {
         if self.list {
             return list(&scenario, json);
         }
-        let mut well = true;
+        let (mut runs, mut seconds) = (Vec::new(), 0.0);
         for seed in self.seed..self.seed.saturating_add(self.seeds) {
-            let mut options = Options::new(self.hosts, self.hours, seed);
-            options.faults_per_host_day = self.faults;
-            options.trouble = !self.no_trouble;
-            options.scenario = Arc::clone(&scenario);
-            options.scenario_file = self.scenario.as_ref().map(|path| path.display().to_string());
-            options.kinds.clone_from(&self.kinds);
+            let options = self.options(seed, &scenario);
             let began = Instant::now();
-            let report = prunella_sim::simulate(&options).context("such a fleet cannot be laid out: fewer hosts")?;
-            let seconds = began.elapsed().as_secs_f64();
-            well &= report.ok;
-            print(&report, seconds, json)?;
+            let report = prunella_sim::simulate(&options).context(TOO_MANY)?;
+            seconds += began.elapsed().as_secs_f64();
+            if !json {
+                print(&report);
+            }
             if self.twice {
-                let again = prunella_sim::simulate(&options).context("such a fleet cannot be laid out: fewer hosts")?;
+                let again = prunella_sim::simulate(&options).context(TOO_MANY)?;
                 anyhow::ensure!(
                     again == report,
                     "the same seed led to two runs ({} and {}): please report this, with: {}",
@@ -113,8 +118,24 @@ impl SimulateArgs {
                     report.command
                 );
             }
+            let all: &[Baseline] = if self.no_baselines { &[] } else { &Baseline::ALL };
+            let compared = all.iter().map(|it| prunella_sim::compare(&options, *it).map(|report| (*it, report)));
+            let baselines = compared.collect::<Option<Vec<_>>>().context(TOO_MANY)?;
+            runs.push(Run { report, baselines });
         }
-        Ok(ExitCode::from(if well { EXIT_OK } else { EXIT_FAILURE }))
+        let summary = Summary::of(&runs).context("no seed was simulated")?;
+        print_summary(&summary, seconds, json)?;
+        Ok(ExitCode::from(if summary.ok { EXIT_OK } else { EXIT_FAILURE }))
+    }
+
+    fn options(&self, seed: u64, scenario: &Arc<Scenario>) -> Options {
+        let mut options = Options::new(self.hosts, self.hours, seed);
+        options.faults_per_host_day = self.faults;
+        options.trouble = !self.no_trouble;
+        options.scenario = Arc::clone(scenario);
+        options.scenario_file = self.scenario.as_ref().map(|path| path.display().to_string());
+        options.kinds.clone_from(&self.kinds);
+        options
     }
 
     /// What may go wrong: the shipped catalogue or a file, and of that the kinds that were picked.
@@ -151,47 +172,20 @@ fn list(scenario: &Scenario, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(EXIT_OK))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "rates need no more than 52 bits")]
-fn print(report: &Report, seconds: f64, json: bool) -> anyhow::Result<()> {
-    let least = seconds.max(1e-9);
-    let host_hours = f64::from(report.hosts) * f64::from(report.hours);
-    let timed = Timed {
-        report,
-        seconds,
-        steps_per_second: report.steps as f64 / least,
-        host_hours_per_second: host_hours / least,
-    };
-    if json {
-        println!("{}", serde_json::to_string(&timed)?);
-        return Ok(());
-    }
-    let time = |seconds: Option<f64>| seconds.map_or_else(|| "—".to_owned(), |it| format!("{it:.2} s"));
+fn time(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "—".to_owned(), |it| format!("{it:.1} s"))
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "—".to_owned(), |it| format!("{:.1} %", it * 100.0))
+}
+
+/// Prints one seed's run.
+fn print(report: &Report) {
     println!("{} hosts for {} h, seed {}", report.hosts, report.hours, report.seed);
     println!(
         "  faults        {} injected, {} detected, {} repaired, {} passed, {} mended by a person, {} missed",
         report.faults, report.detected, report.repaired, report.passed, report.by_person, report.missed
-    );
-    let percent = |share: Option<f64>| share.map_or_else(|| "—".to_owned(), |it| format!("{:.1} %", it * 100.0));
-    let scores = &report.scores;
-    println!(
-        "  judged        recall {}, precision {}, cause right {}, first decision right {}, {} needless repairs",
-        percent(scores.recall),
-        percent(scores.precision),
-        percent(scores.cause_at_1),
-        percent(scores.first_repair_correct),
-        scores.needless_repairs
-    );
-    for (kind, it) in &report.kinds {
-        let control = if it.control { ", nothing to repair" } else { "" };
-        println!(
-            "    {kind:<20} {} injected, {} detected, {} repaired, {} mended by a person, cause right {} of {}{control}",
-            it.faults, it.detected, it.repaired, it.by_person, it.cause_right, it.diagnosed
-        );
-    }
-    println!(
-        "  to repair     median {}, mean {}",
-        time(report.median_seconds_to_repair),
-        time(report.mean_seconds_to_repair)
     );
     println!(
         "  harm          {} repairs of the healthy, {} of victims, {} false incidents",
@@ -201,10 +195,6 @@ fn print(report: &Report, seconds: f64, json: bool) -> anyhow::Result<()> {
         "  trouble       server killed {} times, agents {}, links cut {}",
         report.server_kills, report.agent_kills, report.cuts
     );
-    println!(
-        "  speed         {seconds:.2} s, {:.0} host-hours/s, {:.0} steps/s",
-        timed.host_hours_per_second, timed.steps_per_second
-    );
     println!("  trace         {}", report.trace);
     if report.ok {
         println!("  every promise was kept");
@@ -212,5 +202,78 @@ fn print(report: &Report, seconds: f64, json: bool) -> anyhow::Result<()> {
         println!("  {} PROMISES BROKEN; repeat with: {}", report.violations, report.command);
         report.told.iter().for_each(|what| println!("    {what}"));
     }
+}
+
+/// Prints what all seeds come to.
+#[expect(clippy::cast_precision_loss, reason = "rates need no more than 52 bits")]
+fn print_summary(summary: &Summary, seconds: f64, json: bool) -> anyhow::Result<()> {
+    let least = seconds.max(1e-9);
+    let host_hours = f64::from(summary.hosts) * f64::from(summary.hours) * summary.seeds as f64;
+    let steps: u64 = summary.runs.iter().map(|it| it.steps).sum();
+    let timed =
+        Timed { summary, seconds, steps_per_second: steps as f64 / least, host_hours_per_second: host_hours / least };
+    if json {
+        println!("{}", serde_json::to_string(&timed)?);
+        return Ok(());
+    }
+    println!();
+    println!(
+        "{:<24} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "KIND", "FAULTS", "DETECTED", "REPAIRED", "PERSON", "PASSED", "CAUSE", "FIRST", "DOWN"
+    );
+    for (kind, it) in &summary.kinds {
+        let of = |right: u64, all: u64| if all == 0 { "—".to_owned() } else { format!("{right}/{all}") };
+        let name = if it.control { format!("{kind} (control)") } else { kind.clone() };
+        println!(
+            "{name:<24} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6.1} h",
+            it.faults,
+            it.detected,
+            it.repaired,
+            it.by_person,
+            it.passed,
+            of(it.cause_right, it.diagnosed),
+            of(it.first_right, it.decided),
+            it.downtime_s / 3600.0
+        );
+    }
+    println!();
+    println!("{:<24} {:>20} {:>20} {:>20}", "", "engine", "threshold_restart", "restart_backoff");
+    let all: Vec<Option<&Judged>> = std::iter::once(Some(&summary.judged))
+        .chain(Baseline::ALL.iter().map(|it| summary.baselines.get(it.as_str())))
+        .collect();
+    let row = |name: &str, cell: &dyn Fn(&Judged) -> String| {
+        let cells: Vec<String> =
+            all.iter().map(|it| format!("{:>20}", it.map_or_else(|| "—".to_owned(), cell))).collect();
+        println!("{name:<24} {}", cells.join(" "));
+    };
+    row("recall", &|it| with(percent(it.scores.recall), it.confidence.recall, 100.0));
+    row("precision", &|it| with(percent(it.scores.precision), it.confidence.precision, 100.0));
+    row("cause right at once", &|it| with(percent(it.scores.cause_at_1), it.confidence.cause_at_1, 100.0));
+    let first = |it: &Judged| with(percent(it.scores.first_repair_correct), it.confidence.first_repair_correct, 100.0);
+    row("first decision right", &first);
+    row("repairs of the healthy", &|it| it.scores.collateral.to_string());
+    row("needless repairs", &|it| it.scores.needless_repairs.to_string());
+    let attempts =
+        |it: &Judged| it.scores.attempts_per_incident.map_or_else(|| "—".to_owned(), |it| format!("{it:.2}"));
+    row("attempts per incident", &attempts);
+    row("median time to repair", &|it| time(it.scores.mttr_median_s));
+    row("mean time to repair", &|it| time(it.scores.mttr_s));
+    row("downtime, target-hours", &|it| format!("{:.1}", it.scores.downtime_s / 3600.0));
+    row("  in the second half", &|it| format!("{:.1}", it.scores.downtime_learned_s / 3600.0));
+    row("  of curable kinds", &|it| format!("{:.1}", it.scores.downtime_curable_s / 3600.0));
+    if let Some(best) = summary.best_baseline {
+        println!(
+            "{} less downtime than {best}, {} less in the second half, {} less of what can be cured",
+            percent(summary.less_downtime),
+            percent(summary.less_downtime_learned),
+            percent(summary.less_downtime_curable)
+        );
+    }
+    println!("{seconds:.2} s, {:.0} host-hours/s, {:.0} steps/s", timed.host_hours_per_second, timed.steps_per_second);
     Ok(())
+}
+
+/// A figure with half the width of its interval, where there is one.
+fn with(figure: String, interval: Option<Interval>, scale: f64) -> String {
+    interval.map_or(figure.clone(), |it| format!("{figure} ±{:.1}", (it.high - it.low) / 2.0 * scale))
 }

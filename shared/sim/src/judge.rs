@@ -29,7 +29,7 @@ pub(crate) struct Judged {
 
 /// What an incident is in truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Truth {
+pub(crate) enum Truth {
     /// It tells of this fault, on a place where it works.
     Of(usize),
     /// Its target suffers from this fault.
@@ -108,7 +108,7 @@ impl World {
         faults.iter().min_by_key(rank).copied()
     }
 
-    fn truth(&self, spot: Spot) -> Truth {
+    pub(crate) fn truth(&self, spot: Spot) -> Truth {
         let real = |it: &usize| self.kind_of(*it).expect == Expect::Incident;
         let own = self.best(&self.news_of(spot));
         if let Some(fault) = own.filter(real) {

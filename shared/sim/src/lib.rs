@@ -6,6 +6,7 @@
 //! which the engine cannot see.
 
 mod agent;
+pub mod baselines;
 mod checks;
 mod faults;
 mod felt;
@@ -23,6 +24,7 @@ pub mod scenario;
 pub mod score;
 mod serve;
 mod server;
+pub mod summary;
 mod truth;
 mod world;
 
@@ -33,6 +35,13 @@ pub use report::{KindReport, Report};
 #[must_use]
 pub fn simulate(options: &Options) -> Option<Report> {
     world::World::new(options).map(|world| world.run().0)
+}
+
+/// Simulates the same fleet with the same faults, repaired by a baseline in place of the engine; null when it has so many
+/// hosts that their names run out.
+#[must_use]
+pub fn compare(options: &Options, baseline: baselines::Baseline) -> Option<Report> {
+    world::World::with(options, Some(baseline.policy())).map(|world| world.run().0)
 }
 
 /// Simulates a fleet, and records what went into the engine until the server ended for the first time.

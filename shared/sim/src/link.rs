@@ -302,6 +302,13 @@ impl World {
 
     /// An agent looks through one probe, and says what is new.
     pub(crate) fn looks(&mut self, (host, target): Place, probe: Probe) {
+        if self.baseline.is_some() {
+            // A service manager knows at once that a process ended, and nothing else before it looks.
+            if probe == Probe::Process {
+                self.poll((host, target));
+            }
+            return;
+        }
         let served = self.needs_served(&self.hosts[host].targets[target].needs);
         let it = &mut self.hosts[host];
         if !it.agent_runs {

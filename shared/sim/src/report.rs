@@ -16,7 +16,7 @@ use crate::score::{Scores, Tally};
 const TEXTS: usize = 20;
 
 /// How it went with one kind of fault.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct KindReport {
     /// Whether it is no fault at all.
     pub control: bool,
@@ -40,10 +40,36 @@ pub struct KindReport {
     pub decided: u64,
     /// Of those, how many it was right for.
     pub first_right: u64,
+    /// Target-seconds without service, as users felt them, on the targets where it worked and on those that suffered.
+    pub downtime_s: f64,
     /// The wrong first diagnoses, each with how often it was made.
     pub mistaken_for: BTreeMap<String, u64>,
     /// Incidents that were opened while it was there and should not have been, by rule.
     pub false_incidents: BTreeMap<String, u64>,
+}
+
+impl KindReport {
+    /// Adds another run's counts.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.control = other.control;
+        self.faults += other.faults;
+        self.detected += other.detected;
+        self.missed += other.missed;
+        self.repaired += other.repaired;
+        self.passed += other.passed;
+        self.by_person += other.by_person;
+        self.diagnosed += other.diagnosed;
+        self.cause_right += other.cause_right;
+        self.decided += other.decided;
+        self.first_right += other.first_right;
+        self.downtime_s += other.downtime_s;
+        for (said, times) in &other.mistaken_for {
+            *self.mistaken_for.entry(said.clone()).or_insert(0) += times;
+        }
+        for (rule, times) in &other.false_incidents {
+            *self.false_incidents.entry(rule.clone()).or_insert(0) += times;
+        }
+    }
 }
 
 /// How a simulation went. Times are simulated ones.
@@ -183,6 +209,14 @@ impl Report {
             }
             By::Itself => self.passed += 1,
             By::Person => self.by_person += 1,
+        }
+    }
+
+    /// How long a kind was felt.
+    pub(crate) fn felt(&mut self, kind: &Kind, seconds: f64) {
+        self.of(kind).downtime_s += seconds;
+        if !kind.control && !kind.cures.is_empty() {
+            self.tally.curable_downtime += seconds;
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Tally {
     pub downtime: f64,
     /// Of those, the ones in the second half of the run.
     pub learned_downtime: f64,
+    /// Of all, the ones by the doing of kinds that a repair can cure.
+    pub curable_downtime: f64,
 }
 
 /// Shares and means; null where there is nothing to take them of.
@@ -62,6 +64,8 @@ pub struct Scores {
     pub downtime_s: f64,
     /// Of that, what fell into the second half of the run, when something may have been learned.
     pub downtime_learned_s: f64,
+    /// Of all, what came of the kinds that a shipped repair can cure; the rest waits for a person, whoever watches.
+    pub downtime_curable_s: f64,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no simulation has 2^52 incidents")]
@@ -88,6 +92,7 @@ impl Tally {
         self.repair_seconds.sort_by(f64::total_cmp);
         self.downtime += other.downtime;
         self.learned_downtime += other.learned_downtime;
+        self.curable_downtime += other.curable_downtime;
     }
 
     /// What the counts come to.
@@ -107,6 +112,7 @@ impl Tally {
             mttr_median_s: times.get(times.len() / 2).copied(),
             downtime_s: self.downtime,
             downtime_learned_s: self.learned_downtime,
+            downtime_curable_s: self.curable_downtime,
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) const BAD: Sha256 = Sha256([2; 32]);
 pub(crate) const QUOTA: u64 = 1_000_000;
 
 /// The share of its quota, in percent, from which on a directory is a fault.
-const FULL: f64 = 90.0;
+pub(crate) const FULL: f64 = 90.0;
 
 /// The use of a directory in which nothing is wrong, in percent.
 const USUAL: f64 = 20.0;
@@ -229,7 +229,7 @@ impl Target {
     }
 
     /// The use of its directory, in percent of the quota.
-    fn directory_use(&self, now: Timestamp) -> f64 {
+    pub(crate) fn directory_use(&self, now: Timestamp) -> f64 {
         let filled = self.active.iter().filter_map(|it| {
             let Primitive::Fill(fill) = &it.effect.primitive else { return None };
             let to = f64::from(fill.to_percent);

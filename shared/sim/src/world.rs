@@ -13,10 +13,11 @@ use prunella_ward::seal::{DOCUMENT_SCHEMA, Delegation, HostScope, Scope as Deleg
 use prunella_ward::{LocalPolicy, Own, Ward};
 
 use crate::agent::{Down, Host, Up};
+use crate::baselines::{Policy, Spells};
 use crate::checks::{Checks, Trace};
 use crate::faults::{Faults, Spot};
 use crate::felt::Felt;
-use crate::fleet::{Layout, RACK, RACK_LABEL};
+use crate::fleet::{Layout, RACK, RACK_LABEL, SERVICE_INTERVAL};
 use crate::judge::Judge;
 use crate::options::{Options, Sabotage};
 use crate::queue::Queue;
@@ -62,6 +63,10 @@ pub(crate) enum Item {
     Passes { fault: usize, effect: Arc<Effect>, spot: Spot },
     /// Users call somebody about a fault.
     Called { fault: usize },
+    /// A baseline looks at a host.
+    Poll(usize),
+    /// A baseline's restart is through.
+    Hands(Place),
     /// A person mends what was handed over, or what users called about.
     Person { spot: Spot, incident: Option<IncidentId> },
     /// The next fault.
@@ -105,11 +110,19 @@ pub(crate) struct World {
     pub(crate) judge: Judge,
     pub(crate) felt: Felt,
     pub(crate) recording: Option<Recording>,
+    /// What repairs in the engine's place.
+    pub(crate) baseline: Option<Box<dyn Policy>>,
+    pub(crate) spells: Spells,
 }
 
 impl World {
     /// A fleet at rest, before anything has started. Null when names are none, which no number of hosts leads to.
     pub(crate) fn new(options: &Options) -> Option<Self> {
+        Self::with(options, None)
+    }
+
+    /// The same, repaired by a baseline instead of the engine if one is given.
+    pub(crate) fn with(options: &Options, baseline: Option<Box<dyn Policy>>) -> Option<Self> {
         let now = BEGIN;
         let fleet = FleetName::new("sim").ok()?;
         let hosts = usize::try_from(options.hosts).ok()?;
@@ -168,12 +181,24 @@ impl World {
             judge: Judge::default(),
             felt,
             recording: None,
+            baseline,
+            spells: Spells::default(),
         };
         world.set_off();
         Some(world)
     }
 
     fn set_off(&mut self) {
+        if self.options.faults_per_host_day > 0.0 {
+            self.plan_fault();
+        }
+        if self.baseline.is_some() {
+            for host in 0..self.hosts.len() {
+                let at = self.now.after(self.hands.between(Duration::ZERO, SERVICE_INTERVAL));
+                self.queue.push(at, Item::Poll(host));
+            }
+            return;
+        }
         self.start_server();
         for host in 0..self.hosts.len() {
             let life = self.hosts[host].life;
@@ -181,9 +206,6 @@ impl World {
             self.queue.push(at, Item::Connect { host, life });
             let beat = self.now.after(self.hands.between(Duration::ZERO, self.beat()));
             self.queue.push(beat, Item::Beat(host));
-        }
-        if self.options.faults_per_host_day > 0.0 {
-            self.plan_fault();
         }
         if self.options.trouble {
             self.plan_trouble();
@@ -257,6 +279,8 @@ impl World {
             Item::Exits { place, run, code, signal } => self.exits(place, run, code, signal),
             Item::Begins { fault, effect, spot } => self.begins(fault, &effect, spot),
             Item::Passes { fault, effect, spot } => self.passes(fault, &effect, spot),
+            Item::Poll(host) => self.polls(host),
+            Item::Hands(place) => self.hands(place),
             Item::Called { fault } => self.called(fault),
             Item::Person { spot, incident } => self.person(spot, incident),
             Item::Fault => self.next_fault(),
@@ -279,6 +303,10 @@ impl World {
         self.feel_all();
         (self.report.tally.downtime, self.report.tally.learned_downtime) =
             (self.felt.before + self.felt.after, self.felt.after);
+        let scenario = Arc::clone(&self.options.scenario);
+        for (kind, seconds) in &self.felt.by_kind {
+            self.report.felt(&scenario.kinds[*kind], *seconds);
+        }
         self.report.close(&self.checks, &self.trace, &self.judge);
         (self.report, self.recording)
     }

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use prunella_model::policy::{FleetPolicy, Mode, RuleSetting};
+use prunella_sim::baselines::Baseline;
 use prunella_sim::replay::replay;
 use prunella_sim::scenario::Scenario;
-use prunella_sim::{Options, Report, Sabotage, record, simulate};
+use prunella_sim::{Options, Report, Sabotage, compare, record, simulate};
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -88,6 +89,24 @@ fn the_judge_sees_what_was_not_noticed_and_what_was_made_up() {
     let lies = Options { sabotage: Some(Sabotage::LyingProbes), trouble: false, ..Options::new(10, 2, 1) };
     let report = run(&lies);
     assert!(report.scores.precision.unwrap() < 0.5 && report.scores.collateral > 0, "{:?}", report.scores);
+}
+
+#[test]
+fn the_baselines_meet_the_same_faults_and_do_worse() {
+    let options = Options::new(60, 12, 2);
+    let engine = run(&options);
+    for baseline in Baseline::ALL {
+        let report = compare(&options, baseline).unwrap();
+        assert_eq!(report, compare(&options, baseline).unwrap(), "{baseline:?} has two runs for one seed");
+        // What is drawn is the same; what meets a place that is still broken is skipped.
+        let drawn = |it: &Report| it.skipped + it.kinds.values().map(|kind| kind.faults).sum::<u64>();
+        assert_eq!(drawn(&report), drawn(&engine), "{baseline:?}");
+        let (own, other) = (engine.scores.downtime_s, report.scores.downtime_s);
+        assert!(own < 0.6 * other, "{baseline:?}: {own} s of downtime against {other} s");
+        assert!(report.scores.collateral > 0 && engine.scores.collateral == 0, "{baseline:?}");
+        assert_eq!((report.steps, report.scores.cause_at_1), (0, None), "{baseline:?} has no engine");
+        assert!(report.repaired > 50, "{baseline:?} repairs");
+    }
 }
 
 #[test]
