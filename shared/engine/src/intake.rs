@@ -309,7 +309,7 @@ impl Engine {
         let targets = it.targets.len();
         for sample in &frame.samples {
             let Some(Some(series)) = it.series.get_mut(at(sample.series)) else { continue };
-            if !sample.value.is_finite() {
+            if !sample.value.is_finite() || crate::rules::impossible(series.metric.as_str(), sample.value) {
                 continue;
             }
             if series.value.replace(sample.value) != Some(sample.value) {

@@ -7,7 +7,7 @@ use prunella_model::incident::{Incident, IncidentState};
 use prunella_model::{IncidentId, TargetRef, Timestamp};
 
 use crate::faults::Spot;
-use crate::scenario::{Expect, Kind};
+use crate::scenario::{Expect, Kind, Spread};
 use crate::world::World;
 
 /// News of a fault that is over may be under way this long.
@@ -139,7 +139,7 @@ impl World {
 
     /// An incident was committed: new, changed or closed.
     pub(crate) fn noticed(&mut self, incident: &Incident, closed: bool) {
-        let Some(spot) = self.spot_of(&incident.fault.target) else { return };
+        let Some(spot) = self.spot_of(&incident.fault.target).or_else(|| self.shared_spot(incident)) else { return };
         if !self.judge.stories.contains_key(&incident.id) {
             let truth = self.truth(spot);
             match truth {
@@ -173,6 +173,15 @@ impl World {
             let truth = story.truth;
             self.decided(truth, incident, needs_person);
         }
+    }
+
+    /// An incident of no single host tells of what its victims share: it is judged at the first of them that a fault of
+    /// many places reached, or else at the first of all.
+    fn shared_spot(&self, incident: &Incident) -> Option<Spot> {
+        let affected = incident.diagnosis.as_ref().map(|it| it.affected.as_slice()).unwrap_or_default();
+        let spots: Vec<Spot> = affected.iter().filter_map(|it| self.spot_of(it)).collect();
+        let shared = |spot: &&Spot| self.news_of(**spot).iter().any(|it| self.kind_of(*it).spread != Spread::One);
+        spots.iter().find(shared).or_else(|| spots.first()).copied()
     }
 
     /// Marks the faults that an open incident tells of.
@@ -214,7 +223,9 @@ impl World {
         }
         let kind = self.kind_of(fault);
         let cause_right = incident.diagnosis.as_ref().map(|it| {
-            let there = place.is_some_and(|spot| self.faults.all[fault].spots.contains(&spot));
+            // What many places share has no place of its own.
+            let shared = self.spot_of(&it.cause_target).is_none() && kind.spread != Spread::One;
+            let there = shared || place.is_some_and(|spot| self.faults.all[fault].spots.contains(&spot));
             there && kind.causes.contains(&it.cause)
         });
         let repair_right = match first {

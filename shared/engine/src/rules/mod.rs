@@ -13,6 +13,7 @@ mod memory_leak;
 mod probe_broken;
 mod process_down;
 mod resources;
+pub(crate) use resources::impossible;
 mod unresponsive;
 
 use std::time::Duration;

@@ -55,6 +55,13 @@ pub(super) const DISK: Pressure = Pressure {
     severity: Severity::High,
 };
 
+/// Whether no resource could have such a value: a share that is used lies between nothing and all. A sensor that says
+/// otherwise is broken, which is no evidence of anything. A little beyond is rounding.
+pub(crate) fn impossible(metric: &str, value: f64) -> bool {
+    let share = metric.ends_with("used_percent") && !metric.starts_with("directory.");
+    share && !(-1.0..=101.0).contains(&value)
+}
+
 impl Rule for Pressure {
     fn name(&self) -> &'static str {
         self.name
