@@ -233,7 +233,7 @@ fn unreachable_because(error: &DialError, dir: Option<&Path>) -> Failure {
         return Failure::Usage(error.to_string());
     }
     let advice = match (error, dir) {
-        (DialError::Refused { .. } | DialError::Ended { .. }, Some(dir)) => format!(
+        (DialError::Refused { .. }, Some(dir)) => format!(
             "\nThe server of {0} is not running, or has not listened yet. Start it: prunella server --config {0}/server.toml",
             dir.display()
         ),

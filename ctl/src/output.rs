@@ -107,11 +107,17 @@ pub fn optional(it: Option<&str>) -> String {
     it.filter(|it| !it.is_empty()).map_or_else(|| ABSENT.to_owned(), clean)
 }
 
-/// A text without control characters: it cannot move the cursor, ring, or end its line.
+/// A text without control characters: it cannot move the cursor, ring, end its line, or show its letters in another order
+/// than they are in.
 #[must_use]
 pub fn clean(text: &str) -> String {
     let plain = |c: char| if c == '\n' || c == '\t' { ' ' } else { '\u{fffd}' };
-    text.chars().map(|c| if c.is_control() { plain(c) } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || reorders(c) { plain(c) } else { c }).collect()
+}
+
+/// Whether a character changes the direction of what follows, ends a line, or cannot be seen.
+const fn reorders(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}')
 }
 
 /// The noun with its number: `1 host`, `3 hosts`.
@@ -293,5 +299,6 @@ mod tests {
         assert!(text.contains(&"x".repeat(200)), "nothing is cut");
         assert!(text.lines().all(|line| line == line.trim_end()), "{text:?}");
         assert!(rows.print(Paint(true)).contains("\u{1b}[0m"));
+        assert_eq!(clean("db\u{202e}bew\u{200b}\u{9b}1m"), "db\u{fffd}bew\u{fffd}\u{fffd}1m");
     }
 }

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use prunella_server::store::{SledStore, export, sled};
+use serde::Serialize;
 use serde_json::json;
 
-use crate::{Common, EXIT_OK, Output};
+use crate::{Common, EXIT_OK, Output, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,6 +58,23 @@ enum Verb {
     },
 }
 
+/// One export, as it was found.
+#[derive(Debug, Serialize)]
+struct Export {
+    file: PathBuf,
+    entries: Option<usize>,
+    damaged: Option<String>,
+}
+
+impl Export {
+    fn look(file: PathBuf) -> Self {
+        match export::read(&file) {
+            Ok(read) => Self { file, entries: Some(read.entries.len()), damaged: None },
+            Err(why) => Self { file, entries: None, damaged: Some(why.to_string()) },
+        }
+    }
+}
+
 impl StoreArgs {
     /// Does it.
     ///
@@ -73,16 +91,18 @@ impl StoreArgs {
                 if json { println!("{}", json!({"ok": true})) } else { println!("every value is as it was written") }
             }
             Verb::Exports => {
-                for path in export::list(&state.join("export"))? {
-                    let read = export::read(&path);
-                    let (entries, why) = (read.as_ref().ok().map(|it| it.entries.len()), read.as_ref().err());
-                    if json {
-                        let why = why.map(ToString::to_string);
-                        println!("{}", json!({"file": path, "entries": entries, "damaged": why}));
-                    } else {
-                        let state = entries.map_or_else(|| "DAMAGED".to_owned(), |it| format!("{it} entries"));
-                        println!("{}  {state}", path.display());
-                    }
+                let exports: Vec<Export> = export::list(&state.join("export"))?.into_iter().map(Export::look).collect();
+                if json {
+                    print!("{}", output::json(&exports)?);
+                } else if exports.is_empty() {
+                    println!("there is no export in {} yet; a server makes one now and then", state.display());
+                }
+                for it in exports.iter().filter(|_| !json) {
+                    let state = match (it.entries, &it.damaged) {
+                        (Some(entries), _) => format!("{entries} entries"),
+                        (None, why) => format!("DAMAGED: {}", why.as_deref().unwrap_or("nobody knows why")),
+                    };
+                    println!("{}  {state}", it.file.display());
                 }
             }
             Verb::Import { file } => {
@@ -98,5 +118,20 @@ impl StoreArgs {
             }
         }
         Ok(ExitCode::from(EXIT_OK))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_export_is_listed_with_what_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("store-0000001.jsonl");
+        std::fs::write(&file, "nothing of the kind").unwrap();
+        let listed = serde_json::to_value([Export::look(file.clone())]).unwrap();
+        assert_eq!(listed[0]["file"], file.display().to_string());
+        assert!(listed[0]["entries"].is_null() && listed[0]["damaged"].is_string(), "{listed}");
     }
 }

@@ -209,6 +209,8 @@ fn finding(it: &Finding) -> String {
         Finding::FileChanged { known_good: None, .. } => "no known-good snapshot yet".to_owned(),
         Finding::FileChanged { .. } => "differs from its known-good snapshot".to_owned(),
         Finding::DirectoryUse { used_bytes, quota_bytes } => format!("{used_bytes} of {quota_bytes} bytes in use"),
+        Finding::LinesMatched { count: 0, .. } => "no matching line".to_owned(),
+        Finding::LinesMatched { count: 1, last } => format!("one matching line: {last}"),
         Finding::LinesMatched { count, last } => format!("{count} matching lines, the last: {last}"),
         Finding::HostRead => "read".to_owned(),
         Finding::ProbeBroken { why } => format!("the probe is broken: {why}"),
