@@ -66,6 +66,10 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    files(dir).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -115,6 +119,7 @@ fn damaged_files_are_refused_or_do_no_harm() {
         let all = files(&state);
         let path = &all[usize::try_from(next(&mut seed) % all.len() as u64).unwrap()];
         let what = damage(path, &mut seed);
+        let before = contents(&state.join("store"));
         match SledStore::open(&state) {
             Ok(store) => {
                 let found = runtime.block_on(store.export()).unwrap().entries;
@@ -123,9 +128,11 @@ fn damaged_files_are_refused_or_do_no_harm() {
             }
             Err(error) => {
                 assert!(error.to_string().contains("prunella store import --dir"), "round {round}: {what}: {error}");
+                assert!(contents(&state.join("store")) == before, "round {round}: {what}: it was changed: {error}");
                 refused += 1;
             }
         }
+        assert!(!state.join("store.found").exists(), "round {round}");
         fs::remove_dir_all(&state).unwrap();
     }
     println!("{rounds} damaged stores: {refused} refused, {same} opened with the same content");

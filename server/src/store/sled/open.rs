@@ -74,12 +74,14 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// What was stored is not there, or not whole.
-    #[error("the store in {path} is damaged: {why}. Nothing was changed. To go on from the newest export: {remedy}")]
+    #[error("the store in {path} is damaged: {why}. {kept}. To go on from the newest export: {remedy}")]
     Damaged {
         /// Its directory.
         path: PathBuf,
         /// What is wrong.
         why: String,
+        /// What looking at it has changed.
+        kept: &'static str,
         /// The command that helps.
         remedy: String,
     },
@@ -130,37 +132,122 @@ pub(super) fn lock(places: &Places) -> Result<File, OpenError> {
 /// Opens the store, or makes a new one where there never was one.
 pub(super) fn open(places: &Places) -> Result<Checked, OpenError> {
     let lock = lock(places)?;
-    let damaged = |why: String| OpenError::Damaged { path: places.sled.clone(), why, remedy: places.remedy() };
+    let damaged = |kept, why| OpenError::Damaged { path: places.sled.clone(), why, kept, remedy: places.remedy() };
     let (mark, marked) = Mark::open(&places.mark).map_err(io_error("open", &places.mark))?;
     let there = places.sled.join("db").exists();
     let at_least = match marked {
-        Marked::Damaged => return Err(damaged("its mark cannot be read, so nobody can tell what it must hold".into())),
-        Marked::At(_) if !there => return Err(damaged("it is gone, and there was one".to_owned())),
+        Marked::Damaged => {
+            return Err(damaged(UNTOUCHED, "its mark cannot be read, so nobody can tell what it must hold".into()));
+        }
+        Marked::At(_) if !there => return Err(damaged(UNTOUCHED, "it is gone, and there was one".to_owned())),
         Marked::At(revision) => Some(revision),
         Marked::Never => None,
     };
-    let (db, head) = match try_open(&places.sled, at_least) {
+    let found = Found::keep(places);
+    let (db, head) = match open_either_way(places, at_least) {
         Ok(opened) => opened,
-        Err(Fault::Newer(found)) => return Err(OpenError::Newer { path: places.sled.clone(), found }),
-        Err(Fault::Damaged(first)) => {
-            // sled's snapshots only save time: without them it reads its whole log.
-            if quarantine_snapshots(places).map_err(io_error("move aside snapshots of", &places.sled))? == 0 {
-                return Err(damaged(first));
-            }
-            tracing::warn!(target: "prunella::store", reason = %first, "opening without the store's own snapshots");
-            match try_open(&places.sled, at_least) {
-                Ok(opened) => opened,
-                Err(Fault::Newer(found)) => return Err(OpenError::Newer { path: places.sled.clone(), found }),
-                Err(Fault::Damaged(_)) => return Err(damaged(first)),
-            }
-        }
+        Err(OpenFault::Error(error)) => return Err(error),
+        Err(OpenFault::Damaged(why)) => return Err(damaged(found.put_back(places), why)),
     };
+    found.forget();
     let mut checked = Checked { db, head, mark, lock };
     let io = io_error("write", &places.mark);
     checked.mark.write(head.revision).and_then(|()| checked.mark.sync()).map_err(io)?;
     let state = File::open(&places.state).and_then(|it| it.sync_all());
     state.map_err(io_error("sync", &places.state))?;
     Ok(checked)
+}
+
+enum OpenFault {
+    Damaged(String),
+    Error(OpenError),
+}
+
+/// Opens the store with sled's own snapshots and, if that fails, without them.
+fn open_either_way(places: &Places, at_least: Option<Revision>) -> Result<(Db, Head), OpenFault> {
+    let newer = |found| OpenFault::Error(OpenError::Newer { path: places.sled.clone(), found });
+    let first = match try_open(&places.sled, at_least) {
+        Ok(opened) => return Ok(opened),
+        Err(Fault::Newer(found)) => return Err(newer(found)),
+        Err(Fault::Damaged(why)) => why,
+    };
+    // sled's snapshots only save time: without them it reads its whole log.
+    let moved = quarantine_snapshots(places).map_err(io_error("move aside snapshots of", &places.sled));
+    if moved.map_err(OpenFault::Error)? == 0 {
+        return Err(OpenFault::Damaged(first));
+    }
+    tracing::warn!(target: "prunella::store", reason = %first, "opening without the store's own snapshots");
+    match try_open(&places.sled, at_least) {
+        Ok(opened) => Ok(opened),
+        Err(Fault::Newer(found)) => Err(newer(found)),
+        Err(Fault::Damaged(_)) => Err(OpenFault::Damaged(first)),
+    }
+}
+
+/// What is said of a damaged store that is as it was found.
+const UNTOUCHED: &str = "Nothing was changed";
+
+/// The store as it was found. sled repairs what it opens: of a log with one wrong byte it may keep nothing, and with it
+/// would go what somebody could still read out of it.
+struct Found(Option<PathBuf>);
+
+impl Found {
+    fn keep(places: &Places) -> Self {
+        let copy = places.state.join("store.found");
+        // Left by a start that was killed while it opened the store.
+        let _ = fs::remove_dir_all(&copy);
+        if !places.sled.exists() {
+            return Self(None);
+        }
+        if let Err(error) = copy_all(&places.sled, &copy) {
+            tracing::warn!(target: "prunella::store", %error, "there is no copy of the store while it is opened; if it is damaged it may change");
+            let _ = fs::remove_dir_all(&copy);
+            return Self(None);
+        }
+        Self(Some(copy))
+    }
+
+    /// Puts it back, and says what it now is.
+    fn put_back(self, places: &Places) -> &'static str {
+        let Some(copy) = self.0 else {
+            return "It may have changed while it was opened: there was no room for a copy";
+        };
+        let opened = places.state.join("store.opened");
+        let swap = || {
+            fs::rename(&places.sled, &opened)?;
+            fs::rename(&copy, &places.sled)?;
+            fs::remove_dir_all(&opened)
+        };
+        match swap() {
+            Ok(()) => UNTOUCHED,
+            Err(error) => {
+                tracing::error!(target: "prunella::store", %error, copy = %copy.display(), "the store cannot be put back as it was found");
+                "It may have changed while it was opened; as it was found it is in store.found beside it"
+            }
+        }
+    }
+
+    fn forget(self) {
+        if let Some(copy) = self.0
+            && let Err(error) = fs::remove_dir_all(&copy)
+        {
+            tracing::warn!(target: "prunella::store", %error, copy = %copy.display(), "a copy that is not needed any more cannot be removed");
+        }
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
 }
 
 enum Fault {
