@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::CAPACITY;
@@ -67,7 +67,13 @@ impl Disk for FileDisk {
 
     fn sync(&mut self) -> io::Result<()> {
         // The size never changes, so there is nothing but data to sync.
-        self.file()?.sync_data()
+        let file = self.file()?;
+        file.sync_data()?;
+        // What is in a file without a name is gone with this agent, and the next one would not know what was done.
+        match file.metadata()?.nlink() {
+            0 => Err(io::Error::new(ErrorKind::NotFound, "it was removed or replaced while the agent ran")),
+            _ => Ok(()),
+        }
     }
 
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {

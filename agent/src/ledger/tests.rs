@@ -412,3 +412,15 @@ fn long_notes_are_left_out_and_long_intents_refused() {
     assert_eq!(ledger.unacknowledged()[0].outcome, Outcome::Done);
     assert!(ledger.unacknowledged()[0].notes[0].contains("too long"));
 }
+
+#[test]
+fn a_ledger_whose_file_was_removed_permits_nothing_more() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("ledger");
+    let mut ledger = Ledger::open(&path, LOG, false).unwrap();
+    ledger.intend(&opened(1), NOW).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let error = ledger.intend(&opened(2), NOW).unwrap_err();
+    assert!(matches!(error, LedgerError::Disk { .. }), "{error}");
+    assert!(ledger.poisoned().is_some_and(|why| why.contains("removed or replaced")), "{:?}", ledger.poisoned());
+}
