@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -62,8 +63,9 @@ impl Fleet {
     /// # Errors
     /// Those of [`Fleet::start`].
     pub async fn start_with(dir: FleetDir, program: PathBuf) -> anyhow::Result<Self> {
+        let before = Stamp::of(&dir);
         let mut server = start_server(&dir, &program)?;
-        let addresses = wait_until_listening(&dir, &mut server).await?;
+        let addresses = wait_until_listening(&dir, &mut server, before).await?;
         let control = connect(&dir, &addresses).await.with_context(|| server.last_words())?;
         Ok(Self { dir, program, server, agents: Vec::new(), agent_program: None, addresses, control })
     }
@@ -161,8 +163,9 @@ impl Fleet {
     /// When it does not come back.
     pub async fn crash_server(&mut self) -> anyhow::Result<()> {
         self.server.kill()?;
+        let before = Stamp::of(&self.dir);
         self.server = start_server(&self.dir, &self.program)?;
-        self.addresses = wait_until_listening(&self.dir, &mut self.server).await?;
+        self.addresses = wait_until_listening(&self.dir, &mut self.server, before).await?;
         self.control = connect(&self.dir, &self.addresses).await.with_context(|| self.server.last_words())?;
         Ok(())
     }
@@ -195,22 +198,33 @@ fn log_file(dir: &FleetDir, of: &str) -> PathBuf {
 }
 
 fn start_server(dir: &FleetDir, program: &Path) -> anyhow::Result<Child> {
-    // One from an earlier run names ports that nobody listens on any more.
-    match fs::remove_file(dir.addresses_file()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("removing {}", dir.addresses_file().display()));
-        }
-        Ok(()) | Err(_) => {}
-    }
     let args = ["server".into(), "--config".into(), dir.config_file().into_os_string()];
     Child::start(program, "the server", &args, &[], &log_file(dir, "server"))
 }
 
-async fn wait_until_listening(dir: &FleetDir, server: &mut Child) -> anyhow::Result<Addresses> {
+/// Tells one file of addresses from the next. An earlier one names ports that nobody may listen on any more; but it must
+/// stay until there is another, because it may be that of a server which runs already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    written: (i64, i64),
+}
+
+impl Stamp {
+    /// That of the file as it is now; none when there is no file.
+    fn of(dir: &FleetDir) -> Option<Self> {
+        let meta = fs::metadata(dir.addresses_file()).ok()?;
+        Some(Self { inode: meta.ino(), written: (meta.mtime(), meta.mtime_nsec()) })
+    }
+}
+
+async fn wait_until_listening(dir: &FleetDir, server: &mut Child, before: Option<Stamp>) -> anyhow::Result<Addresses> {
     let deadline = Instant::now() + LISTEN_TIME;
     loop {
         // The file appears whole, once the ports are open.
-        if let Ok(text) = fs::read(dir.addresses_file()) {
+        if Stamp::of(dir) != before
+            && let Ok(text) = fs::read(dir.addresses_file())
+        {
             return serde_json::from_slice(&text)
                 .with_context(|| format!("reading {}", dir.addresses_file().display()));
         }

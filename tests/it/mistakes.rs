@@ -70,3 +70,21 @@ fn a_token_with_another_fleets_pin_is_refused_before_anything_is_said() {
         assert!(known.iter().all(|it| !it.name.contains(host.as_str())), "the server never heard of it");
     });
 }
+
+#[test]
+fn a_second_one_on_the_same_directory_leaves_the_first_alone() {
+    with_lab(async |lab, _| {
+        let dir = TempDir::new().unwrap();
+        let config = agent_toml(dir.path(), "");
+        let fleet = lab.fleet.dir().path().display().to_string();
+        let again = tokio::task::spawn_blocking({
+            let fleet = fleet.clone();
+            move || run(&["up", "--dir", &fleet, "--config", &config])
+        });
+        let again = again.await.unwrap();
+        assert_eq!(again.status.code(), Some(1));
+        assert!(stderr(&again).contains("another process uses the store"), "{}", stderr(&again));
+        let status = tokio::task::spawn_blocking(move || run(&["--dir", &fleet, "status"])).await.unwrap();
+        assert_eq!(status.status.code(), Some(0), "the first one is still found: {}", stderr(&status));
+    });
+}
