@@ -387,7 +387,7 @@ async fn answered<T>(
 fn advice(code: Code) -> &'static str {
     match code {
         Code::Unauthenticated | Code::PermissionDenied | Code::NotFound | Code::FailedPrecondition => {
-            "A token is good for one host, once, and for a limited time"
+            "A token is good once and for ten minutes: make a new one with `prunella token create`"
         }
         Code::AlreadyExists => "Choose another host name in agent.toml, or remove the old host first",
         Code::Unimplemented => "Is this the control address, and not the one for agents?",
