@@ -181,6 +181,13 @@ pub(super) fn fleet() -> pb::Fleet {
         server_version: "0.1.0".to_owned(),
         caveats: texts(&["all keys of this fleet are on one machine"]),
         loosened: texts(&["pacing is off (profile rapid)"]),
+        repair_queue: Some(pb::RepairQueue {
+            state: pb::repair_queue::State::Backlog.into(),
+            waiting: 2,
+            oldest: some("incidents/6740e3a0-20"),
+            oldest_time: at(-660, 0),
+            held_by: texts(&["fleet_per_hour"]),
+        }),
         ..pb::Fleet::default()
     }
 }

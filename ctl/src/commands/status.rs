@@ -20,7 +20,8 @@ Examples:
   PRUNELLA_TOKEN=… prunella status --server cp.example:7443 --ca ca.pem -o json
 
 JSON: {fleet, time, mode, throttle, throttle_why, mode_overrides: [{name, mode, by, why, since}], policy_version,
-  server_version, hosts: {online, left, silent}, targets, open_incidents, held, needs_human, repaired,
+  server_version, hosts: {online, left, silent}, targets, open_incidents, held, needs_human,
+  repair_queue: {state, waiting, oldest, oldest_since, held_by}, repaired,
   mean_time_to_repair_ms, cold_until, pauses: [{name, by, why, since, until}], loosened, caveats,
   incidents: [as `prunella explain -o json` says each]}. What does not exist is null."
 );
@@ -51,6 +52,7 @@ struct View {
     open_incidents: u32,
     held: u32,
     needs_human: u32,
+    repair_queue: Option<QueueView>,
     repaired: u64,
     mean_time_to_repair_ms: Option<f64>,
     cold_until: Time,
@@ -65,6 +67,15 @@ struct Hosts {
     online: u32,
     left: u32,
     silent: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct QueueView {
+    state: &'static str,
+    waiting: u32,
+    oldest: Option<String>,
+    oldest_since: Time,
+    held_by: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -136,6 +147,7 @@ impl View {
             open_incidents: it.open_incidents,
             held: it.held,
             needs_human: it.needs_human,
+            repair_queue: it.repair_queue.map(queue),
             repaired: it.repaired,
             mean_time_to_repair_ms: millis(it.mean_time_to_repair),
             cold_until: it.cold_until.into(),
@@ -144,6 +156,21 @@ impl View {
             caveats: it.caveats,
             incidents,
         }
+    }
+}
+
+fn queue(it: pb::RepairQueue) -> QueueView {
+    QueueView {
+        state: match it.state() {
+            pb::repair_queue::State::Unspecified => "unspecified",
+            pb::repair_queue::State::Calm => "calm",
+            pb::repair_queue::State::Backlog => "backlog",
+            pb::repair_queue::State::Starving => "starving",
+        },
+        waiting: it.waiting,
+        oldest: it.oldest.as_deref().map(short),
+        oldest_since: it.oldest_time.into(),
+        held_by: it.held_by,
     }
 }
 
@@ -218,6 +245,16 @@ fn attention(it: &View, paint: Paint) -> String {
     for set in &it.mode_overrides {
         lines.push(format!("Mode: {} is {}, set by {}: {}", set.name, set.mode, set.by, set.why));
     }
+    if let Some(queue) = it.repair_queue.as_ref().filter(|it| it.waiting > 0) {
+        let oldest = queue.oldest.as_deref().unwrap_or(ABSENT);
+        let since = queue.oldest_since.relative(it.time);
+        let waiting = count(u64::from(queue.waiting), "repair waits", "repairs wait");
+        let brakes = queue.held_by.join(", ");
+        lines.push(format!(
+            "Repair queue ({}): {waiting} for {brakes}; the oldest, {oldest}, since {since}",
+            queue.state
+        ));
+    }
     for pause in &it.pauses {
         let until = match pause.until.0 {
             Some(_) => format!("ends {}", pause.until.relative(it.time)),
@@ -254,6 +291,7 @@ mod tests {
             Policy     version 3, mode balanced
             Server     0.1.0
 
+            Repair queue (backlog): 2 repairs wait for fleet_per_hour; the oldest, 6740e3a0-20, since 11 min ago
             Paused: h1 by ada, ends in 50 min: kernel update
             Loosened: pacing is off (profile rapid)
             Caveat: all keys of this fleet are on one machine
@@ -299,6 +337,7 @@ mod tests {
               "open_incidents": 0,
               "held": 0,
               "needs_human": 0,
+              "repair_queue": null,
               "repaired": 0,
               "mean_time_to_repair_ms": null,
               "cold_until": null,

@@ -1,7 +1,8 @@
 //! What the engine believes, as the control services say it.
 
 use prunella_engine::view::{
-    BrakeView, FleetView, GroupView, HostState, HostView, MaintenanceView, Reading, RuleView, TargetView, Throttle,
+    BrakeView, FleetView, GroupView, HostState, HostView, MaintenanceView, QueueState, QueueView, Reading, RuleView,
+    TargetView, Throttle,
 };
 use prunella_model::event::FleetEvent;
 use prunella_model::observation::{Finding, Observation};
@@ -54,6 +55,7 @@ pub fn fleet(name: &FleetName, view: &FleetView, policy: &FleetPolicy, caveats: 
         throttle: throttle(view.throttle).into(),
         throttle_why: view.throttle_why.clone(),
         mode_overrides: view.modes.iter().map(mode_override).collect(),
+        repair_queue: Some(repair_queue(&view.queue)),
     }
 }
 
@@ -103,6 +105,21 @@ pub fn maintenance(it: &MaintenanceView) -> pb::Maintenance {
         start_time: it.from.map(encode_time),
         expire_time: it.until.map(encode_time),
         active: it.active,
+    }
+}
+
+fn repair_queue(it: &QueueView) -> pb::RepairQueue {
+    let state = match it.state {
+        QueueState::Calm => pb::repair_queue::State::Calm,
+        QueueState::Backlog => pb::repair_queue::State::Backlog,
+        QueueState::Starving => pb::repair_queue::State::Starving,
+    };
+    pb::RepairQueue {
+        state: state.into(),
+        waiting: u32::try_from(it.waiting).unwrap_or(u32::MAX),
+        oldest: it.oldest.map(of_incident),
+        oldest_time: it.oldest_since.map(encode_time),
+        held_by: it.held_by.clone(),
     }
 }
 

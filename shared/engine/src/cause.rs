@@ -32,6 +32,14 @@ pub(crate) enum Cause {
     OutOfReach,
     /// The host has too much to do.
     Overload,
+    /// Jobs fail or run into their time limit.
+    JobTimeout,
+    /// A queue has no room, or its workers no time.
+    QueueExhausted,
+    /// A queue grows and does not drain.
+    QueueBacklog,
+    /// Jobs take longer than they used to.
+    JobSlow,
     /// An agent is heard, but its probes do not look.
     AgentStalled,
     /// A probe cannot look.
@@ -54,7 +62,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Killed,
         Self::Hung,
         Self::ConfigCorrupted,
@@ -67,6 +75,10 @@ impl Cause {
         Self::SharedGroup,
         Self::OutOfReach,
         Self::Overload,
+        Self::JobTimeout,
+        Self::QueueExhausted,
+        Self::QueueBacklog,
+        Self::JobSlow,
         Self::AgentStalled,
         Self::ProbeBroken,
         Self::AgentUnstable,
@@ -93,6 +105,10 @@ impl Cause {
             Self::SharedGroup => "shared_group",
             Self::OutOfReach => "out_of_reach",
             Self::Overload => "overload",
+            Self::JobTimeout => "job_timeout",
+            Self::QueueExhausted => "queue_exhausted",
+            Self::QueueBacklog => "queue_backlog",
+            Self::JobSlow => "job_slow",
             Self::AgentStalled => "agent_stalled",
             Self::ProbeBroken => "probe_broken",
             Self::AgentUnstable => "agent_unstable",
@@ -118,9 +134,16 @@ impl Cause {
     /// What kind of trouble it is.
     pub(crate) const fn category(self) -> Category {
         match self {
-            Self::Killed | Self::Hung | Self::BadVersion | Self::Declared | Self::Unknown => Category::Operational,
+            Self::Killed | Self::Hung | Self::BadVersion | Self::Declared | Self::JobTimeout | Self::Unknown => {
+                Category::Operational
+            }
             Self::ConfigCorrupted | Self::SharedChange => Category::GovernanceDrift,
-            Self::DirectoryFull | Self::MemoryLeak | Self::Overload => Category::StabilityThreat,
+            Self::DirectoryFull
+            | Self::MemoryLeak
+            | Self::Overload
+            | Self::QueueExhausted
+            | Self::QueueBacklog
+            | Self::JobSlow => Category::StabilityThreat,
             Self::Upstream | Self::SharedDependency | Self::SharedGroup => Category::Structural,
             Self::OutOfReach
             | Self::AgentStalled
@@ -145,6 +168,8 @@ impl Cause {
             | Self::SharedGroup
             | Self::OutOfReach
             | Self::Overload => Duration::from_secs(300),
+            // Load that made a queue long often passes within a quarter of an hour.
+            Self::JobTimeout | Self::QueueExhausted | Self::QueueBacklog | Self::JobSlow => Duration::from_secs(900),
             Self::AgentStalled | Self::AgentUnstable => Duration::from_secs(600),
             Self::Killed
             | Self::ConfigCorrupted

@@ -149,6 +149,11 @@ impl Engine {
         } else if has(rules::MEMORY_LEAK) {
             (draft.cause, draft.confidence) = (Cause::MemoryLeak, 0.85);
             draft.reject(Cause::Hung, "it still answers");
+        } else if let Some((cause, confidence)) = late(has) {
+            (draft.cause, draft.confidence) = (cause, confidence);
+            if let Some(insight) = self.why_late(case, &mut draft) {
+                return insight;
+            }
         } else if has(rules::HOST_SILENT) {
             (draft.cause, draft.confidence) = (Cause::OutOfReach, 0.9);
         } else if present.iter().any(|(name, _)| self.custom_index(name).is_some()) {
@@ -313,7 +318,11 @@ impl Engine {
         for broken in culprits.iter().take(SUSPECTS) {
             own.evidence.extend(self.broken_evidence(broken.key));
         }
-        own.reject(Cause::Hung, "what it depends on is broken, which explains its silence");
+        if is_late(draft.cause) {
+            own.reject(draft.cause, "what it depends on is broken, which explains that it falls behind");
+        } else {
+            own.reject(Cause::Hung, "what it depends on is broken, which explains its silence");
+        }
         let name = self.reference(first.key);
         for other in culprits.iter().skip(1).take(SUSPECTS - 1) {
             let (other_name, why) = (self.reference(other.key), other.against(first));
@@ -364,6 +373,21 @@ impl Engine {
         (!left.is_zero()).then_some(left)
     }
 
+    /// A queue is not worked off: is whoever works on it to blame, or what that one depends on? Null when it is.
+    fn why_late(&self, case: &Case, draft: &mut Draft) -> Option<Insight> {
+        let upstream = self.upstream(case.key, case.it.opened_at.max(case.afresh));
+        if let Some(first) = upstream.culprits.first() {
+            return Some(self.blame_first(case, first, &upstream.culprits, draft));
+        }
+        if !upstream.unknown.is_empty() {
+            return Some(Insight::Wait(upstream.unknown));
+        }
+        for well in &upstream.well {
+            draft.reject(Cause::Upstream, format!("{} is well", self.reference(*well)));
+        }
+        None
+    }
+
     fn broken_evidence(&self, key: Key) -> Vec<Evidence> {
         let target = self.target_at(key);
         let down = target.probes.iter().filter(|probe| probe.last().is_some_and(|seen| seen.status == Status::Down));
@@ -408,6 +432,22 @@ impl Engine {
             priority: priority(case.severity()),
         }
     }
+}
+
+/// Whether a cause is the trouble of a queue.
+const fn is_late(cause: Cause) -> bool {
+    matches!(cause, Cause::QueueBacklog | Cause::JobTimeout | Cause::QueueExhausted | Cause::JobSlow)
+}
+
+/// The cause that the symptoms of a queue speak for, and how sure they are.
+fn late(has: impl Fn(&str) -> bool) -> Option<(Cause, f64)> {
+    let symptoms = [
+        (rules::QUEUE_BACKLOG, Cause::QueueBacklog, 0.8),
+        (rules::JOB_TIMEOUT, Cause::JobTimeout, 0.7),
+        (rules::QUEUE_EXHAUSTED, Cause::QueueExhausted, 0.7),
+        (rules::JOB_SLOW, Cause::JobSlow, 0.6),
+    ];
+    symptoms.into_iter().find(|(rule, _, _)| has(rule)).map(|(_, cause, sure)| (cause, sure))
 }
 
 /// How soon to act on a fault of that severity.

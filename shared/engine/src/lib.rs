@@ -29,6 +29,7 @@ mod mutants;
 mod orders;
 mod out;
 mod plan;
+mod queue;
 mod repairs;
 mod requests;
 mod restore;
@@ -114,6 +115,8 @@ pub struct Engine {
     timers: Timers,
     /// Incidents that brakes of the fleet hold back, worst and oldest first.
     queue: BTreeSet<(Reverse<Severity>, IncidentId)>,
+    /// What has been said of it.
+    queue_watch: queue::QueueWatch,
     /// When recent repairs of the fleet were decided, newest last.
     decided: VecDeque<Timestamp>,
     /// When repairs took something out that still served, newest last.
@@ -188,6 +191,7 @@ impl Engine {
             Timer::Maintenance(name) => {
                 self.maintenance_due(&name);
             }
+            Timer::Queue => self.watch_queue(),
             Timer::Fleet => {
                 self.warm_up();
                 if let Some(cold) = &self.cold {

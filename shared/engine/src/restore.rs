@@ -67,6 +67,7 @@ impl Engine {
             maintenances: stored.maintenances.into_iter().map(|it| (it.name.clone(), it)).collect(),
             timers: Timers::default(),
             queue: BTreeSet::new(),
+            queue_watch: crate::queue::QueueWatch::default(),
             decided: VecDeque::new(),
             outages: VecDeque::new(),
             troubled: 0,

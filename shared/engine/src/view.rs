@@ -217,6 +217,33 @@ pub struct RuleView {
     pub broken: Option<String>,
 }
 
+/// How the queue of repairs goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum QueueState {
+    /// Nothing waits for long.
+    #[default]
+    Calm,
+    /// Something has waited for ten minutes.
+    Backlog,
+    /// Something has waited for half an hour, and others went before it.
+    Starving,
+}
+
+/// The queue of repairs that wait for brakes of the whole fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueView {
+    /// How many wait.
+    pub waiting: usize,
+    /// The one that waits longest.
+    pub oldest: Option<IncidentId>,
+    /// Since when.
+    pub oldest_since: Option<Timestamp>,
+    /// The brakes that hold that one.
+    pub held_by: Vec<String>,
+    /// How it goes.
+    pub state: QueueState,
+}
+
 /// The fleet in one look.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetView {
@@ -252,6 +279,8 @@ pub struct FleetView {
     pub throttle: Throttle,
     /// Why not more; null when nothing is held back.
     pub throttle_why: Option<String>,
+    /// Repairs that wait for brakes of the whole fleet.
+    pub queue: QueueView,
     /// Whether the engine waits for hosts to come back after a start, and until when at most.
     pub cold_until: Option<Timestamp>,
 }

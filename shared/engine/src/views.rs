@@ -59,6 +59,7 @@ impl Engine {
             modes: self.modes.values().cloned().collect(),
             throttle,
             throttle_why,
+            queue: self.repair_queue(),
             cold_until: self.cold.as_ref().map(|cold| cold.until),
         }
     }

@@ -50,13 +50,17 @@ pub enum EventKind {
     RuleBroken,
     /// A custom rule in shadow would have found a fault.
     ShadowFault,
+    /// Repairs wait in the fleet's queue for long, or one starves there.
+    RepairQueueBacklog,
+    /// The fleet's queue is worked off again.
+    RepairQueueDrained,
     /// An invariant of the engine does not hold. This is a defect: please report it.
     InvariantBroken,
 }
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::FaultDetected,
         Self::FaultCleared,
         Self::FaultClassified,
@@ -78,6 +82,8 @@ impl EventKind {
         Self::PolicyChanged,
         Self::RuleBroken,
         Self::ShadowFault,
+        Self::RepairQueueBacklog,
+        Self::RepairQueueDrained,
         Self::InvariantBroken,
     ];
 
@@ -106,6 +112,8 @@ impl EventKind {
             Self::PolicyChanged => "policy_changed",
             Self::RuleBroken => "rule_broken",
             Self::ShadowFault => "shadow_fault",
+            Self::RepairQueueBacklog => "repair_queue_backlog",
+            Self::RepairQueueDrained => "repair_queue_drained",
             Self::InvariantBroken => "invariant_broken",
         }
     }

@@ -4,14 +4,18 @@
 //! that measures it, so that a sample reaches its detectors through two array accesses.
 
 pub mod anomaly;
+pub(crate) mod backlog;
 pub(crate) mod growth;
 pub(crate) mod rate;
+pub(crate) mod slowdown;
 pub(crate) mod threshold;
 
 use prunella_model::Timestamp;
 
 use crate::rules::Tuning;
+use backlog::Backlog;
 use growth::Growth;
+use slowdown::Slowdown;
 use threshold::Threshold;
 
 /// A detector that works for one rule on one series.
@@ -30,6 +34,10 @@ pub(crate) enum Detector {
     Threshold(Threshold),
     /// A floor that only ever rises.
     Growth(Growth),
+    /// A queue that grows and does not drain.
+    Backlog(Backlog),
+    /// Slower than its own history.
+    Slowdown(Slowdown),
 }
 
 /// What a detector has to say.
@@ -49,6 +57,8 @@ impl Detector {
         match self {
             Self::Threshold(it) => it.feed(tuning, at, value),
             Self::Growth(it) => it.feed(tuning, at, value),
+            Self::Backlog(it) => it.feed(tuning, at, value),
+            Self::Slowdown(it) => it.feed(tuning, at, value),
         }
     }
 
@@ -56,7 +66,8 @@ impl Detector {
     pub(crate) fn pass(&mut self, tuning: &Tuning, at: Timestamp) -> bool {
         match self {
             Self::Threshold(it) => it.pass(tuning, at),
-            Self::Growth(_) => false,
+            Self::Slowdown(it) => it.pass(tuning, at),
+            Self::Growth(_) | Self::Backlog(_) => false,
         }
     }
 
@@ -64,7 +75,8 @@ impl Detector {
     pub(crate) fn deadline(&self, tuning: &Tuning) -> Option<Timestamp> {
         match self {
             Self::Threshold(it) => it.deadline(tuning),
-            Self::Growth(_) => None,
+            Self::Slowdown(it) => it.deadline(tuning),
+            Self::Growth(_) | Self::Backlog(_) => None,
         }
     }
 
@@ -73,6 +85,8 @@ impl Detector {
         match self {
             Self::Threshold(it) => it.alarm(),
             Self::Growth(it) => it.alarm(),
+            Self::Backlog(it) => it.alarm(),
+            Self::Slowdown(it) => it.alarm(),
         }
     }
 
@@ -81,13 +95,16 @@ impl Detector {
         match self {
             Self::Threshold(it) => it.gap(),
             Self::Growth(it) => it.restart(),
+            Self::Backlog(it) => it.gap(),
+            Self::Slowdown(it) => it.gap(),
         }
     }
 
     /// Forgets everything: what is measured is another thing now.
     pub(crate) fn restart(&mut self) {
         match self {
-            Self::Threshold(_) => {}
+            // A queue and the time that its jobs take outlive a run of who works on them.
+            Self::Threshold(_) | Self::Backlog(_) | Self::Slowdown(_) => {}
             Self::Growth(it) => it.restart(),
         }
     }

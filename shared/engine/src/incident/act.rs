@@ -75,6 +75,7 @@ impl Engine {
         if let Some(case) = self.cases.get_mut(&id) {
             case.undo.clone_from(&plan.undo);
             case.must_undo = None;
+            case.queue_since = None;
             case.it.attempts.push(Attempt {
                 number,
                 repair: plan.repair.clone(),

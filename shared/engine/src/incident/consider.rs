@@ -478,6 +478,7 @@ impl Engine {
                 && !std::mem::replace(&mut case.queued, true)
             {
                 self.queue.insert((Reverse(severity), id));
+                self.queued(id);
             }
         } else {
             self.unqueue(id);

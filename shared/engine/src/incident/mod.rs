@@ -79,6 +79,8 @@ pub(crate) struct Case {
     pub(crate) released: bool,
     /// What it needs beside its record when it stands for several hosts.
     pub(crate) common: Option<Common>,
+    /// Since when it has waited there without being repaired.
+    pub(crate) queue_since: Option<Timestamp>,
 }
 
 impl Case {
@@ -104,6 +106,7 @@ impl Case {
             noted: None,
             released: false,
             common: None,
+            queue_since: None,
         }
     }
 

@@ -32,6 +32,10 @@ impl Repair for RestartService {
             (Cause::Killed, 0.95),
             (Cause::Hung, 0.9),
             (Cause::MemoryLeak, 0.85),
+            (Cause::QueueBacklog, 0.6),
+            (Cause::JobTimeout, 0.5),
+            (Cause::QueueExhausted, 0.4),
+            (Cause::JobSlow, 0.4),
             (Cause::Unknown, 0.4),
             (Cause::ConfigCorrupted, 0.05),
         ]
@@ -48,7 +52,7 @@ impl Repair for RestartService {
     fn cost(&self, patient: &Patient<'_>) -> Cost {
         let harm = match patient.target.process.life {
             // Only a process that serves has something to lose.
-            Life::Running if Cause::of(&patient.diagnosis.cause) == Cause::MemoryLeak => Duration::from_secs(2),
+            Life::Running if serves(Cause::of(&patient.diagnosis.cause)) => Duration::from_secs(2),
             Life::Running | Life::Unknown | Life::Ended | Life::Stopped => Duration::ZERO,
         };
         Cost { takes: Duration::from_secs(2), harm }
@@ -57,6 +61,14 @@ impl Repair for RestartService {
     fn steps(&self, patient: &Patient<'_>) -> Result<Vec<Step>, String> {
         restart(patient).map(|step| vec![step])
     }
+}
+
+/// Whether a target with a fault from this cause still does its work, so that a restart takes something away.
+const fn serves(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::MemoryLeak | Cause::JobTimeout | Cause::QueueExhausted | Cause::QueueBacklog | Cause::JobSlow
+    )
 }
 
 /// The step that makes the target run anew: a start when there is no run to end.
@@ -82,6 +94,10 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         | Cause::SharedGroup
         | Cause::OutOfReach
         | Cause::Overload
+        | Cause::JobTimeout
+        | Cause::QueueExhausted
+        | Cause::QueueBacklog
+        | Cause::JobSlow
         | Cause::AgentStalled
         | Cause::ProbeBroken
         | Cause::AgentUnstable

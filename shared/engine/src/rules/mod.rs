@@ -12,6 +12,7 @@ mod host_silent;
 mod memory_leak;
 mod probe_broken;
 mod process_down;
+mod queues;
 mod resources;
 pub(crate) use resources::impossible;
 mod unresponsive;
@@ -113,7 +114,7 @@ pub(crate) trait Rule: Sync {
 }
 
 /// All rules. A fault is named by its rule; the order is that in which they are asked.
-pub(crate) static RULES: [&dyn Rule; 15] = [
+pub(crate) static RULES: [&dyn Rule; 19] = [
     &process_down::ProcessDown,
     &crash_loop::CrashLoop,
     &unresponsive::Unresponsive,
@@ -123,6 +124,10 @@ pub(crate) static RULES: [&dyn Rule; 15] = [
     &resources::CPU,
     &resources::MEMORY,
     &resources::DISK,
+    &queues::TIMEOUT,
+    &queues::EXHAUSTED,
+    &queues::BACKLOG,
+    &queues::SLOW,
     &agent_stalled::AgentStalled,
     &probe_broken::ProbeBroken,
     &agent_flapping::AgentFlapping,
@@ -138,6 +143,10 @@ pub(crate) const UNRESPONSIVE: &str = "unresponsive";
 pub(crate) const DIRECTORY_FULL: &str = "directory_full";
 pub(crate) const MEMORY_LEAK: &str = "memory_leak";
 pub(crate) const HOST_SILENT: &str = "host_silent";
+pub(crate) const JOB_TIMEOUT: &str = "job_timeout";
+pub(crate) const QUEUE_EXHAUSTED: &str = "queue_exhausted";
+pub(crate) const QUEUE_BACKLOG: &str = "queue_backlog";
+pub(crate) const JOB_SLOW: &str = "job_slow";
 pub(crate) const AGENT_STALLED: &str = "agent_stalled";
 pub(crate) const PROBE_BROKEN: &str = "probe_broken";
 pub(crate) const AGENT_FLAPPING: &str = "agent_flapping";

@@ -15,7 +15,7 @@
 //! web-1/host sample cpu.used_percent 97
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
 //! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT
-//! +30s · restart · forget web-1 · show incidents | stages | brakes | commands | knowledge | groups
+//! +30s · restart · forget web-1 · show incidents | stages | why | brakes | queue | commands | knowledge | groups
 //! each h1..h12 LINE with {}
 //! ```
 

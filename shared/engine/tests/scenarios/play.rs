@@ -500,6 +500,16 @@ impl World {
             let why = fleet.throttle_why.map_or_else(String::new, |why| format!(" ({why})"));
             lines.push(format!("fleet: mode {}, {:?}{why}", fleet.mode.as_str(), fleet.throttle));
         }
+        if what == "queue" {
+            let it = self.engine.repair_queue();
+            let oldest = it.oldest.map_or("-".to_owned(), |id| id.to_string());
+            lines.push(format!(
+                "{} wait, oldest {oldest}, {:?}, held by {}",
+                it.waiting,
+                it.state,
+                it.held_by.join(", ")
+            ));
+        }
         if what == "knowledge" {
             let known = self.engine.knowledge();
             let line = |it: &prunella_model::record::KnowledgeRecord| {
