@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "prunella/agent/v1/agent.proto",
     "prunella/agent/v1/command.proto",
     "prunella/control/v1/admin.proto",
     "prunella/control/v1/event.proto",
     "prunella/control/v1/fleet.proto",
+    "prunella/control/v1/health.proto",
     "prunella/control/v1/incident.proto",
 ];
 

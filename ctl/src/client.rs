@@ -14,6 +14,7 @@ use prunella_model::FleetName;
 use prunella_proto::control::v1::admin_service_client::AdminServiceClient;
 use prunella_proto::control::v1::event_service_client::EventServiceClient;
 use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
+use prunella_proto::control::v1::health_service_client::HealthServiceClient;
 use prunella_proto::control::v1::incident_service_client::IncidentServiceClient;
 use prunella_proto::dial::{DialError, DialOptions, dial, find_cause};
 use serde::Deserialize;
@@ -210,6 +211,13 @@ impl Client {
     #[must_use]
     pub fn incidents(&self) -> IncidentServiceClient<Authorised> {
         IncidentServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_MAX)
+    }
+
+    /// Questions about health.
+    #[must_use]
+    pub fn health(&self) -> HealthServiceClient<Authorised> {
+        HealthServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_MAX)
     }
 

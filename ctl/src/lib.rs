@@ -96,6 +96,8 @@ enum Verb {
     Store(store::StoreArgs),
     /// The fleet in one look.
     Status(commands::status::StatusArgs),
+    /// How well the fleet and everything in it is, and where that leads.
+    Health(commands::health::HealthArgs),
     /// Hosts, or one host in detail.
     Hosts(commands::hosts::HostsArgs),
     /// Targets, or one target in detail.
@@ -152,6 +154,7 @@ pub fn main() -> ExitCode {
         Verb::Replay(it) => it.run(&cli.common),
         Verb::Store(it) => it.run(&cli.common),
         Verb::Status(it) => it.run(&cli.common),
+        Verb::Health(it) => it.run(&cli.common),
         Verb::Hosts(it) => it.run(&cli.common),
         Verb::Targets(it) => it.run(&cli.common),
         Verb::Incidents(it) => it.run(&cli.common),

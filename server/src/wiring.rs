@@ -103,6 +103,7 @@ pub(crate) fn services(
             caveats: Arc::new(caveats(config)),
         },
         incidents: Incidents { inbox: inbox.clone(), history: loaded.archive.clone(), answered: Arc::default() },
+        health: crate::rpc::health::Health { inbox: inbox.clone() },
         events: Events { feed: Arc::clone(feed) },
         admin: Admin {
             fleet: fleet.clone(),

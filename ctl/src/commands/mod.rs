@@ -19,6 +19,7 @@ pub mod brakes;
 pub mod events;
 pub mod explain;
 pub mod groups;
+pub mod health;
 pub mod hosts;
 pub mod incidents;
 pub mod maintenance;

@@ -69,6 +69,8 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/prunella.control.v1.IncidentService/ReportIncident", Access::Operator),
     ("/prunella.control.v1.IncidentService/CancelIncident", Access::Operator),
     ("/prunella.control.v1.IncidentService/RunRepair", Access::Operator),
+    ("/prunella.control.v1.HealthService/GetHealth", Access::Viewer),
+    ("/prunella.control.v1.HealthService/ListHealth", Access::Viewer),
     ("/prunella.control.v1.EventService/ListEvents", Access::Viewer),
     ("/prunella.control.v1.EventService/WatchEvents", Access::Viewer),
     ("/prunella.control.v1.AdminService/CreateJoinToken", Access::Admin),

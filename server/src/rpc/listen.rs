@@ -11,6 +11,7 @@ use prunella_proto::agent::v1::enrolment_service_server::EnrolmentServiceServer;
 use prunella_proto::control::v1::admin_service_server::AdminServiceServer;
 use prunella_proto::control::v1::event_service_server::EventServiceServer;
 use prunella_proto::control::v1::fleet_service_server::FleetServiceServer;
+use prunella_proto::control::v1::health_service_server::HealthServiceServer;
 use prunella_proto::control::v1::incident_service_server::IncidentServiceServer;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
@@ -24,6 +25,7 @@ use super::enrol::Enrol;
 use super::events::Events;
 use super::fleet::Fleet;
 use super::gate::{Gate, GateLayer};
+use super::health::Health;
 use super::incidents::Incidents;
 
 /// The most agents that are connected at the same time, and as many again that reconnect. Fewer where the system does
@@ -113,6 +115,8 @@ pub struct Control {
     pub incidents: Incidents,
     /// `EventService`.
     pub events: Events,
+    /// `HealthService`.
+    pub health: Health,
     /// `AdminService`.
     pub admin: Admin,
     /// `EnrolmentService`.
@@ -146,6 +150,11 @@ pub async fn control(
                 .max_encoding_message_size(ANSWER_MAX),
         )
         .add_service(EventServiceServer::new(services.events).max_decoding_message_size(CONTROL_MESSAGE_MAX))
+        .add_service(
+            HealthServiceServer::new(services.health)
+                .max_decoding_message_size(CONTROL_MESSAGE_MAX)
+                .max_encoding_message_size(ANSWER_MAX),
+        )
         .add_service(AdminServiceServer::new(services.admin).max_decoding_message_size(CONTROL_MESSAGE_MAX))
         .add_service(EnrolmentServiceServer::new(services.enrol).max_decoding_message_size(CONTROL_MESSAGE_MAX))
         .add_service(health);

@@ -10,6 +10,7 @@ pub mod error;
 pub mod events;
 pub mod fleet;
 pub mod gate;
+pub mod health;
 pub mod incident_view;
 pub mod incidents;
 pub mod listen;

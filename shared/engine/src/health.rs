@@ -1,4 +1,11 @@
-//! How well things are, 0 to 100.
+//! How well things are, 0 to 100: a target by its probes, and what is made of that for hosts, services and the fleet.
+
+mod history;
+mod layers;
+mod sample;
+
+pub(crate) use layers::Tally;
+pub(crate) use sample::{Records, first_sample};
 
 use prunella_model::observation::{Finding, ProbeKind, Status};
 

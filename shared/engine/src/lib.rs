@@ -98,6 +98,10 @@ pub struct Engine {
     compiler: Arc<dyn custom::Compiler>,
     /// The custom rules of the policy, in its order.
     custom: Vec<custom::Custom>,
+    /// The scores of the past.
+    records: health::Records,
+    /// What became of the latest commands and repairs.
+    tally: health::Tally,
     hosts: Vec<Host>,
     names: BTreeMap<HostId, u32>,
     topology: Topology,
@@ -187,6 +191,7 @@ impl Engine {
             Timer::Confirm(key) => self.confirm(key),
             Timer::Series(host, series) => self.series_due(host, series),
             Timer::Custom(host, rule) => self.custom_due(host, rule),
+            Timer::Health => self.sample_health(),
             Timer::Pause(scope) => self.pause_ended(&scope),
             Timer::Maintenance(name) => {
                 self.maintenance_due(&name);
@@ -269,6 +274,7 @@ impl Engine {
             self.match_custom(index, &|rule| renumbered.get(&rule).copied());
         }
         self.withdraw(&old_rules);
+        health::first_sample(self, self.now);
         self.woken.extend(self.cases.keys().copied());
         self.freed = true;
         let detail = format!("version {version}");

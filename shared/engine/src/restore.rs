@@ -53,6 +53,8 @@ impl Engine {
             tuning: rules::tune(&policy),
             compiler: Arc::new(NoCompiler),
             custom: compile(&policy, &NoCompiler),
+            records: crate::health::Records::default(),
+            tally: crate::health::Tally::default(),
             policy,
             hosts: Vec::new(),
             names: BTreeMap::new(),
@@ -83,6 +85,7 @@ impl Engine {
             freed: false,
             out: Out::default(),
         };
+        crate::health::first_sample(&mut engine, now);
         engine.restore_hosts(stored.hosts);
         for record in stored.commands {
             engine.restore_command(record);

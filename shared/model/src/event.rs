@@ -46,6 +46,14 @@ pub enum EventKind {
     ModeChanged,
     /// The policy changed.
     PolicyChanged,
+    /// The health of the fleet or a host rose to a better level.
+    HealthImproved,
+    /// The health of the fleet or a host fell to a worse level.
+    HealthDegraded,
+    /// The health of the fleet or a host fell below 40.
+    HealthCritical,
+    /// The health of the fleet or a host has begun to decline, or to go up and down.
+    HealthTrend,
     /// A custom rule cannot be evaluated; it says nothing until that is mended.
     RuleBroken,
     /// A custom rule in shadow would have found a fault.
@@ -60,7 +68,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::FaultDetected,
         Self::FaultCleared,
         Self::FaultClassified,
@@ -80,6 +88,10 @@ impl EventKind {
         Self::Resumed,
         Self::ModeChanged,
         Self::PolicyChanged,
+        Self::HealthImproved,
+        Self::HealthDegraded,
+        Self::HealthCritical,
+        Self::HealthTrend,
         Self::RuleBroken,
         Self::ShadowFault,
         Self::RepairQueueBacklog,
@@ -110,6 +122,10 @@ impl EventKind {
             Self::Resumed => "resumed",
             Self::ModeChanged => "mode_changed",
             Self::PolicyChanged => "policy_changed",
+            Self::HealthImproved => "health_improved",
+            Self::HealthDegraded => "health_degraded",
+            Self::HealthCritical => "health_critical",
+            Self::HealthTrend => "health_trend",
             Self::RuleBroken => "rule_broken",
             Self::ShadowFault => "shadow_fault",
             Self::RepairQueueBacklog => "repair_queue_backlog",

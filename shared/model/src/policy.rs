@@ -205,6 +205,29 @@ pub struct RuleSetting {
     pub count: Option<u32>,
 }
 
+/// How the health of the fleet is watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Health {
+    /// How often the scores are taken; the latest 100 of each are kept.
+    #[serde(with = "span")]
+    pub interval: Duration,
+}
+
+impl Health {
+    /// The interval, never shorter than a second: scores go through the whole fleet.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.interval.max(Duration::from_secs(1))
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(60) }
+    }
+}
+
 /// Which targets a custom rule looks at. Everything that is given must fit; an empty one fits every target.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -372,6 +395,8 @@ pub struct FleetPolicy {
     pub shared_cause: SharedCausePolicy,
     /// Changes to shipped rules, by name.
     pub rules: BTreeMap<RuleName, RuleSetting>,
+    /// How the health of the fleet is watched.
+    pub health: Health,
     /// Rules of the operators' own.
     #[serde(rename = "rule")]
     pub custom: Vec<CustomRule>,
@@ -399,6 +424,7 @@ impl Default for FleetPolicy {
             shared_cause: SharedCausePolicy::default(),
             rules: BTreeMap::new(),
             custom: Vec::new(),
+            health: Health::default(),
             forbid_repairs: Vec::new(),
             services: BTreeMap::new(),
             groups: BTreeMap::new(),

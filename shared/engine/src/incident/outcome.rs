@@ -115,6 +115,7 @@ impl Engine {
             self.note_change(key, self.now, Changed::Repaired { repair });
         }
         let line = format!("command {command} {}", text(&report.outcome));
+        self.tally.outcome(&report.outcome);
         let subject = key.map_or_else(|| format!("hosts/{id}"), |key| self.subject(key));
         self.audit_as(format!("agent/{id}"), "outcome", subject, Some(incident), line.clone());
         self.announce(EventKind::RepairEnded, key, Some(incident), line);

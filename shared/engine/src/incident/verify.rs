@@ -193,6 +193,7 @@ impl Engine {
         let evidence = self.verdict_evidence(key, case.since.unwrap_or_default());
         let health = self.health(key);
         let line = format!("{}: {why}", word(verdict));
+        self.tally.verdict(verdict);
         if let Some(case) = self.cases.get_mut(&id) {
             if let Some(attempt) = case.it.attempts.last_mut() {
                 attempt.verdict = Some(verdict);

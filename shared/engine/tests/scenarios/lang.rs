@@ -60,6 +60,8 @@ impl<'a> Words<'a> {
 pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
     let mut policy = FleetPolicy::of(if words.has("rapid") { Profile::Rapid } else { Profile::Standard });
     policy.version = version;
+    // Scores are taken where a text asks for them; elsewhere they would only be in the way.
+    policy.health.interval = Duration::from_secs(365 * 86_400);
     for word in &words.0 {
         let Some((key, value)) = word.split_once('=') else { continue };
         let span = || parse_span(value).expect("a span");
@@ -67,6 +69,7 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
         match key {
             "mode" => policy.mode = mode(value),
             "heartbeat" => policy.heartbeat = span(),
+            "health" => policy.health.interval = span(),
             "deadline" => policy.verification.deadline = span(),
             "probation" => policy.verification.probation = span(),
             "successes" => policy.verification.successes = number(),

@@ -1,0 +1,313 @@
+//! Taking the scores at each interval, and what is said of them.
+
+use std::collections::BTreeMap;
+
+use prunella_model::event::EventKind;
+use prunella_model::incident::{IncidentState, Severity};
+use prunella_model::{HostId, ServiceName, TargetRef, Timestamp};
+
+use super::history::History;
+use super::layers::{LAYERS, mean};
+use crate::Engine;
+use crate::key::{Key, at, next};
+use crate::timers::Timer;
+use crate::view::{Course, HealthName, HealthView, Level, PartView, Risk};
+
+/// A change of level by less than this is not announced: a score on the border must not say so each minute.
+const WORTH: f64 = 2.0;
+
+/// The histories of everything that has one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Records {
+    fleet: History,
+    layers: [History; LAYERS.len()],
+    hosts: Vec<History>,
+    services: BTreeMap<ServiceName, History>,
+}
+
+impl Engine {
+    /// Takes a score of everything, announces what changed, and comes back after the interval.
+    pub(crate) fn sample_health(&mut self) {
+        let now = self.now;
+        self.timers.set(Timer::Health, now.after(self.policy.health.interval()), now);
+        for layer in 0..LAYERS.len() {
+            let score = mean(self.layer(layer).into_iter().filter_map(|part| part.score));
+            if let (Some(score), Some(history)) = (score, self.records.layers.get_mut(layer)) {
+                history.push(now, score);
+            }
+        }
+        let services: Vec<ServiceName> = self.topology.services.keys().cloned().collect();
+        for service in services {
+            if let Some(score) = self.service_score(&service) {
+                self.records.services.entry(service).or_default().push(now, score);
+            }
+        }
+        self.records.hosts.resize_with(self.hosts.len(), History::default);
+        let hosts: Vec<(HostId, u32)> = self.names.iter().map(|(id, index)| (id.clone(), *index)).collect();
+        for (id, index) in hosts {
+            let Some(score) = self.host_score(index) else { continue };
+            let Some(mut history) = self.records.hosts.get_mut(at(index)).map(std::mem::take) else { continue };
+            history.push(now, score);
+            self.say_health(&format!("hosts/{id}"), Some(index), score, &mut history);
+            if let Some(place) = self.records.hosts.get_mut(at(index)) {
+                *place = history;
+            }
+        }
+        if let Some(score) = self.fleet_score() {
+            let mut history = std::mem::take(&mut self.records.fleet);
+            history.push(now, score);
+            self.say_health("fleet", None, score, &mut history);
+            self.records.fleet = history;
+        }
+    }
+
+    fn say_health(&mut self, name: &str, host: Option<u32>, score: f64, history: &mut History) {
+        let before = history.said.replace(score);
+        if let Some(before) = before {
+            let (was, is) = (Level::of(before), Level::of(score));
+            let kind = match (was.cmp(&is), is) {
+                (std::cmp::Ordering::Equal, _) => None,
+                (std::cmp::Ordering::Less, Level::Critical) => Some(EventKind::HealthCritical),
+                (std::cmp::Ordering::Less, _) => Some(EventKind::HealthDegraded),
+                (std::cmp::Ordering::Greater, _) => Some(EventKind::HealthImproved),
+            };
+            if let Some(kind) = kind.filter(|_| (score - before).abs() >= WORTH) {
+                let line =
+                    format!("health of {name} is {} ({score:.0}), after {} ({before:.0})", is.as_str(), was.as_str());
+                self.announce_health(kind, host, line);
+            } else {
+                // What was said last is what the next change is measured against.
+                history.said = Some(before);
+            }
+        }
+        let Some(trend) = history.trend() else { return };
+        let before = history.course.replace(trend.course);
+        let news = before.is_some_and(|before| before != trend.course);
+        let worth = matches!(trend.course, Course::Declining | Course::Volatile);
+        if news && worth {
+            let line = format!(
+                "health of {name} is {}: {:+.0} an hour, {:.0} foreseen",
+                trend.course.as_str(),
+                trend.slope_per_hour,
+                trend.prediction
+            );
+            self.announce_health(EventKind::HealthTrend, host, line);
+        }
+    }
+
+    fn announce_health(&mut self, kind: EventKind, host: Option<u32>, line: String) {
+        match host {
+            Some(index) => self.announce_host(kind, index, line),
+            None => self.announce(kind, None, None, line),
+        }
+    }
+
+    /// The weighted mean of the layers that have data.
+    fn fleet_score(&self) -> Option<f64> {
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (layer, (_, weight)) in LAYERS.iter().enumerate() {
+            if let Some(score) = mean(self.layer(layer).into_iter().filter_map(|part| part.score)) {
+                sum += score * weight;
+                weights += weight;
+            }
+        }
+        (weights > 0.0).then(|| sum / weights)
+    }
+
+    /// The lowest health of a host's targets.
+    fn host_score(&self, index: u32) -> Option<f64> {
+        let targets = 0..next(self.hosts[at(index)].targets.len());
+        let keys = targets.map(|target| Key { host: index, target }).filter(|key| !self.target_at(*key).gone);
+        keys.filter_map(|key| self.health(key)).reduce(f64::min)
+    }
+
+    /// The mean health of a service's members.
+    fn service_score(&self, service: &ServiceName) -> Option<f64> {
+        let members = self.topology.services.get(service)?;
+        mean(members.iter().filter_map(|key| self.health(*key)))
+    }
+
+    /// The resource score of a host: the mean of what is free of its processors, memory and disks, and of its services,
+    /// which count 100 while all of them work and 50 otherwise.
+    pub(crate) fn resource_score(&self, index: u32) -> Option<f64> {
+        mean(self.resource_parts(index).into_iter().filter_map(|part| part.score))
+    }
+
+    fn resource_parts(&self, index: u32) -> Vec<PartView> {
+        let host = &self.hosts[at(index)];
+        let recent = host.contact().is_some_and(|it| self.now.since(it) <= self.policy.verification.fresh);
+        let own = host.targets.iter().find(|target| target.report.name.is_host());
+        let free = |begins: &str| {
+            let numbers = own.filter(|_| recent).into_iter().flat_map(|target| &target.series);
+            let used = numbers.filter_map(|number| {
+                let series = host.series.get(at(*number))?.as_ref()?;
+                let metric = series.metric.as_str();
+                (metric.starts_with(begins) && metric.ends_with("used_percent")).then_some(series.value?)
+            });
+            used.reduce(f64::max).map(|used| (100.0 - used).clamp(0.0, 100.0))
+        };
+        let mut parts: Vec<PartView> = [("cpu", "cpu."), ("memory", "memory."), ("disk", "disk.")]
+            .into_iter()
+            .map(|(name, begins)| PartView { name, score: free(begins), about: format!("what is free of its {name}") })
+            .collect();
+        let targets = 0..next(host.targets.len());
+        let known: Vec<Key> = targets
+            .map(|target| Key { host: index, target })
+            .filter(|key| !self.target_at(*key).gone && !self.target_at(*key).report.name.is_host())
+            .filter(|key| self.health(*key).is_some())
+            .collect();
+        let ailing = known.iter().filter(|key| self.ailing(**key)).count();
+        let score = (!known.is_empty()).then_some(if ailing == 0 { 100.0 } else { 50.0 });
+        parts.push(PartView {
+            name: "services",
+            score,
+            about: format!("{ailing} of {} targets are broken", known.len()),
+        });
+        parts
+    }
+
+    /// How likely a target is to be in trouble soon, and why.
+    fn risk(&self, key: Key) -> (Risk, Vec<String>) {
+        let target = self.target_at(key);
+        let (mut risk, mut why) = (Risk::Low, Vec::new());
+        let mut raise = |to: Risk, reason: String| {
+            risk = risk.max(to);
+            why.push(reason);
+        };
+        if let Some(case) = target.incident.and_then(|id| self.cases.get(&id)) {
+            let over = matches!(case.it.state, IncidentState::Probation { .. });
+            let to = if case.severity() >= Severity::High && !over { Risk::High } else { Risk::Medium };
+            raise(to, format!("incident {} is open: {}", case.it.id, case.it.fault.summary));
+        }
+        match self.health(key) {
+            Some(health) if health < 40.0 => raise(Risk::High, format!("its health is {health:.0}")),
+            Some(health) if health < 75.0 => raise(Risk::Medium, format!("its health is {health:.0}")),
+            Some(_) => {}
+            None => raise(Risk::Medium, "nothing fresh is known of it".to_owned()),
+        }
+        match target.relapses.len() {
+            0 => {}
+            1 => raise(Risk::Medium, "it relapsed after a repair".to_owned()),
+            many => raise(Risk::High, format!("it relapsed {many} times after repairs")),
+        }
+        (risk, why)
+    }
+
+    /// The health of one thing; null when there is no such thing.
+    #[must_use]
+    pub fn health_of(&self, name: &HealthName) -> Option<HealthView> {
+        match name {
+            HealthName::Fleet => Some(self.fleet_view()),
+            HealthName::Layer(name) => {
+                let layer = LAYERS.iter().position(|(it, _)| it == name)?;
+                Some(self.layer_view(layer))
+            }
+            HealthName::Host(host) => self.names.get(host).map(|index| self.host_health(*index)),
+            HealthName::Service(service) => {
+                let members = self.topology.services.get(service).filter(|it| !it.is_empty())?;
+                let history = self.records.services.get(service);
+                let about = format!("the mean of {} members", members.len());
+                let score = self.service_score(service);
+                let parts = vec![PartView { name: "members", score, about }];
+                Some(view(format!("services/{service}"), score, history, parts))
+            }
+            HealthName::Target(target) => {
+                let key = self.find(target).filter(|key| !self.target_at(*key).gone)?;
+                Some(self.target_health(key))
+            }
+        }
+    }
+
+    /// The layers, in the order of their weights.
+    #[must_use]
+    pub fn layer_healths(&self) -> Vec<HealthView> {
+        (0..LAYERS.len()).map(|layer| self.layer_view(layer)).collect()
+    }
+
+    /// The hosts, by name.
+    #[must_use]
+    pub fn host_healths(&self) -> Vec<HealthView> {
+        self.names.values().map(|index| self.host_health(*index)).collect()
+    }
+
+    /// The services, by name.
+    #[must_use]
+    pub fn service_healths(&self) -> Vec<HealthView> {
+        self.topology.services.keys().filter_map(|it| self.health_of(&HealthName::Service(it.clone()))).collect()
+    }
+
+    /// The targets, by host and name.
+    #[must_use]
+    pub fn target_healths(&self) -> Vec<HealthView> {
+        let mut all: Vec<(TargetRef, Key)> =
+            self.present_targets().into_iter().map(|key| (self.reference(key), key)).collect();
+        all.sort();
+        all.into_iter().map(|(_, key)| self.target_health(key)).collect()
+    }
+
+    fn fleet_view(&self) -> HealthView {
+        let parts = LAYERS.iter().enumerate().map(|(layer, (name, _))| {
+            let parts = self.layer(layer);
+            let without: Vec<&str> = parts.iter().filter(|it| it.score.is_none()).map(|it| it.name).collect();
+            let score = mean(parts.iter().filter_map(|part| part.score));
+            let about = match (score, without.is_empty()) {
+                (None, _) => "no data, so it is left out".to_owned(),
+                (Some(_), true) => "every score has data".to_owned(),
+                (Some(_), false) => format!("no data on {}", without.join(", ")),
+            };
+            PartView { name, score, about }
+        });
+        view("fleet".to_owned(), self.fleet_score(), Some(&self.records.fleet), parts.collect())
+    }
+
+    fn layer_view(&self, layer: usize) -> HealthView {
+        let (name, weight) = LAYERS.get(layer).copied().unwrap_or(("", 0.0));
+        let parts = self.layer(layer);
+        let score = mean(parts.iter().filter_map(|part| part.score));
+        let it = view(format!("layers/{name}"), score, self.records.layers.get(layer), parts);
+        HealthView { weight: Some(weight), ..it }
+    }
+
+    fn host_health(&self, index: u32) -> HealthView {
+        let name = format!("hosts/{}", self.hosts[at(index)].id);
+        let mut parts = vec![PartView {
+            name: "resources",
+            score: self.resource_score(index),
+            about: "the mean of the following".to_owned(),
+        }];
+        parts.extend(self.resource_parts(index));
+        let targets = 0..next(self.hosts[at(index)].targets.len());
+        let keys = targets.map(|target| Key { host: index, target }).filter(|key| !self.target_at(*key).gone);
+        let risks: Vec<(Risk, Vec<String>)> = keys.map(|key| self.risk(key)).collect();
+        let risk = risks.iter().map(|(risk, _)| *risk).max();
+        let reasons = risks.into_iter().flat_map(|(_, why)| why).collect();
+        let it = view(name, self.host_score(index), self.records.hosts.get(at(index)), parts);
+        HealthView { risk, reasons, ..it }
+    }
+
+    fn target_health(&self, key: Key) -> HealthView {
+        let (risk, reasons) = self.risk(key);
+        let it = view(self.subject(key), self.health(key), None, Vec::new());
+        HealthView { risk: Some(risk), reasons, ..it }
+    }
+}
+
+fn view(name: String, score: Option<f64>, history: Option<&History>, parts: Vec<PartView>) -> HealthView {
+    HealthView {
+        name,
+        score,
+        level: score.map(Level::of),
+        trend: history.and_then(History::trend),
+        weight: None,
+        parts,
+        risk: None,
+        reasons: Vec::new(),
+        history: history.map(History::scores).unwrap_or_default(),
+    }
+}
+
+/// When the first scores are taken.
+pub(crate) fn first_sample(engine: &mut Engine, now: Timestamp) {
+    let due = now.after(engine.policy.health.interval());
+    engine.timers.set(Timer::Health, due, now);
+}
