@@ -69,16 +69,17 @@ pub(crate) fn play_loosely(name: &str, text: &str) {
 fn run(name: &str, text: &str, strict: bool) -> String {
     let begun = Timestamp::from_secs(1_000_000);
     let fleet = FleetName::new("test").expect("a name");
+    let stored = Stored { policy: Some(lang::policy(&Words::of("standard"), 1)), ..Stored::default() };
     let mut world = World {
         name: name.to_owned(),
         strict,
-        engine: Engine::new(fleet, 1, begun, Stored::default()).with_compiler(prunella_expr::compiler()),
+        engine: Engine::new(fleet, 1, begun, stored.clone()).with_compiler(prunella_expr::compiler()),
         rules: Vec::new(),
         now: begun,
         begun,
         epoch: 1,
         agents: BTreeMap::new(),
-        stored: Stored::default(),
+        stored,
         commands: Vec::new(),
         answers: BTreeSet::new(),
         beat: begun,
