@@ -10,8 +10,10 @@ use prunella_model::incident::Category;
 pub(crate) enum Cause {
     /// The process ended, and nothing says why but how it ended.
     Killed,
-    /// The process lives but does no work.
+    /// The process lives but gives no answer.
     Hung,
+    /// The process lives and answers, but wrongly.
+    BadAnswers,
     /// A configuration file differs from its known-good content, and failures followed.
     ConfigCorrupted,
     /// It fails since its version changed, and restarts do not mend that; or so do those who run the same version.
@@ -62,9 +64,10 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Killed,
         Self::Hung,
+        Self::BadAnswers,
         Self::ConfigCorrupted,
         Self::BadVersion,
         Self::DirectoryFull,
@@ -95,6 +98,7 @@ impl Cause {
         match self {
             Self::Killed => "killed",
             Self::Hung => "hung",
+            Self::BadAnswers => "bad_answers",
             Self::ConfigCorrupted => "config_corrupted",
             Self::BadVersion => "bad_version",
             Self::DirectoryFull => "directory_full",
@@ -134,7 +138,7 @@ impl Cause {
     /// What kind of trouble it is.
     pub(crate) const fn category(self) -> Category {
         match self {
-            Self::Killed | Self::Hung | Self::BadVersion | Self::Declared | Self::JobTimeout | Self::Unknown => {
+            Self::Killed | Self::Hung | Self::BadAnswers | Self::BadVersion | Self::Declared | Self::JobTimeout | Self::Unknown => {
                 Category::Operational
             }
             Self::ConfigCorrupted | Self::SharedChange => Category::GovernanceDrift,
@@ -161,7 +165,7 @@ impl Cause {
     /// Nothing restarts an ended process or empties a directory by itself; what hangs sometimes comes back.
     pub(crate) const fn self_recovery(self) -> Duration {
         match self {
-            Self::Hung | Self::Declared | Self::Unknown => Duration::from_secs(600),
+            Self::Hung | Self::BadAnswers | Self::Declared | Self::Unknown => Duration::from_secs(600),
             Self::Upstream
             | Self::SharedDependency
             | Self::SharedChange

@@ -300,7 +300,15 @@ impl Engine {
             draft.reject(Cause::Hung, "its version changed before it failed, and a restart did not mend that");
             return None;
         }
-        (draft.cause, draft.confidence) = (Cause::Hung, if target.process.life == Life::Running { 0.9 } else { 0.6 });
+        let alive = if target.process.life == Life::Running { 0.9 } else { 0.6 };
+        // What answers does not hang, and what mends the one need not mend the other: they are learned apart.
+        let answers = |probe: &&Probe| matches!(probe.finding, Some(Finding::BadAnswer { .. }));
+        if !silent.is_empty() && silent.iter().all(answers) {
+            (draft.cause, draft.confidence) = (Cause::BadAnswers, alive);
+            draft.reject(Cause::Hung, "it answers, but wrongly");
+        } else {
+            (draft.cause, draft.confidence) = (Cause::Hung, alive);
+        }
         if target.process.life == Life::Running {
             draft.reject(Cause::Killed, "its process lives");
         }
