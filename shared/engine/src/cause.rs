@@ -138,9 +138,13 @@ impl Cause {
     /// What kind of trouble it is.
     pub(crate) const fn category(self) -> Category {
         match self {
-            Self::Killed | Self::Hung | Self::BadAnswers | Self::BadVersion | Self::Declared | Self::JobTimeout | Self::Unknown => {
-                Category::Operational
-            }
+            Self::Killed
+            | Self::Hung
+            | Self::BadAnswers
+            | Self::BadVersion
+            | Self::Declared
+            | Self::JobTimeout
+            | Self::Unknown => Category::Operational,
             Self::ConfigCorrupted | Self::SharedChange => Category::GovernanceDrift,
             Self::DirectoryFull
             | Self::MemoryLeak
