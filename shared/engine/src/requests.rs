@@ -124,7 +124,7 @@ impl Engine {
                 format!("command {command} is under way for {target}: wait for it, or cancel its incident"),
             );
         }
-        if self.target_at(key).incident.is_none() && !self.ailing(key) && (repair.is_none() || self.serves(key)) {
+        if !self.is_being_healed(key) && !self.ailing(key) && (repair.is_none() || self.serves(key)) {
             let why = "is healthy by its own probes: report what you see first, if it is something that they do not";
             return refused("HEALTHY", format!("{target} {why}"));
         }
@@ -152,6 +152,13 @@ impl Engine {
         let subject = self.subject(key);
         self.audit_as(format!("operator/{by}"), "repair_asked", subject, Some(id), why);
         Reply::Done { incident: Some(id), message: format!("asked for; see incident {id}") }
+    }
+
+    /// Whether an incident of the target still waits for its symptom to go away. One that only watches for a relapse does
+    /// not: to begin anew would end the watch and find nothing to repair.
+    fn is_being_healed(&self, key: Key) -> bool {
+        let open = self.target_at(key).incident.and_then(|id| self.cases.get(&id));
+        open.is_some_and(|case| !matches!(case.it.state, IncidentState::Probation { .. }))
     }
 
     /// Decides and checks everything, and does nothing.
