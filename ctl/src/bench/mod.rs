@@ -5,6 +5,7 @@ mod agent;
 mod cause;
 mod detect;
 mod figures;
+mod learn;
 mod mttr;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ Examples:
   prunella bench agent --seconds 60       what an agent costs at rest
   prunella bench cause ./petshop          how often the true cause of a failure is named
   prunella bench detect ./data            how well anomalies are found on labelled data
+  prunella bench learn                    how well repairs are chosen, in generated worlds
   prunella bench mttr --json              for programs
 
 Build with --release first: a debug build measures the compiler.";
@@ -42,6 +44,8 @@ enum What {
     Cause(cause::CauseArgs),
     /// How well anomalies are found on labelled data: event-F1, delay, false incidents a day, with and without labels.
     Detect(detect::DetectArgs),
+    /// How well repairs are chosen: against other ways of choosing and an oracle, in generated worlds.
+    Learn(learn::LearnArgs),
 }
 
 impl BenchArgs {
@@ -55,6 +59,7 @@ impl BenchArgs {
             What::Agent(it) => it.run(common),
             What::Cause(it) => it.run(common),
             What::Detect(it) => it.run(common),
+            What::Learn(it) => it.run(common),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use prunella_model::incident::Incident;
 use prunella_model::record::{AuditEntry, Change, Stored};
-use prunella_model::{CommandId, HostId, Id, IncidentId, Timestamp};
+use prunella_model::{CommandId, FleetName, HostId, Id, IncidentId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ const POLICY: &str = "policy";
 const INCIDENTS: &str = "incident/";
 const COMMANDS: &str = "command/";
 const KNOWLEDGE: &str = "knowledge/";
+const PATTERNS: &str = "pattern/";
+const WISHES: &str = "wish/";
 const HOSTS: &str = "host/";
 const PAUSES: &str = "pause/";
 const MODES: &str = "mode/";
@@ -155,6 +157,8 @@ impl<S: Store> Repository<S> {
             incidents: self.values(INCIDENTS).await?,
             commands: self.values(COMMANDS).await?,
             knowledge: self.values(KNOWLEDGE).await?,
+            patterns: self.values(PATTERNS).await?,
+            wishes: self.values(WISHES).await?,
             hosts: self.values(HOSTS).await?,
             pauses: self.values(PAUSES).await?,
             modes: self.values(MODES).await?,
@@ -377,7 +381,17 @@ impl Sorting {
             Change::PutCommand(it) => self.put(Some(it.intent.incident), command_key(it.intent.id), it)?,
             Change::DropCommand(id) => self.delete(None, command_key(*id)),
             Change::PutKnowledge(it) => {
-                self.put(None, format!("{KNOWLEDGE}{}/{}", it.fingerprint.0, it.repair), it)?;
+                self.put(
+                    None,
+                    format!("{KNOWLEDGE}{}/{}/{}", source(it.source.as_ref()), it.fingerprint.0, it.repair),
+                    it,
+                )?;
+            }
+            Change::PutPattern(it) => {
+                self.put(None, format!("{PATTERNS}{}/{}", source(it.source.as_ref()), it.fingerprint.0), it)?;
+            }
+            Change::PutWish(it) => {
+                self.put(None, format!("{WISHES}{}/{}/{}", it.target.host, it.target.target, it.repair), it)?;
             }
             Change::PutHost(it) => self.put(None, host_key(&it.host), it)?,
             Change::DropHost(host) => self.delete(None, host_key(host)),
@@ -457,6 +471,11 @@ fn command_key(id: CommandId) -> String {
 
 fn host_key(host: &HostId) -> String {
     format!("{HOSTS}{host}")
+}
+
+/// Where the experience of this fleet and of others is kept.
+fn source(fleet: Option<&FleetName>) -> String {
+    fleet.map_or_else(|| "own".to_owned(), |fleet| format!("of/{fleet}"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod brakes;
 pub mod catalogue;
 mod cause;
 mod changes;
+pub mod choose;
 mod clock;
 mod correlate;
 pub mod custom;
@@ -49,16 +50,17 @@ use std::time::Duration;
 
 use prunella_model::event::{EventKind, FleetEvent};
 use prunella_model::incident::Severity;
+use prunella_model::knowledge::WishRecord;
 use prunella_model::observation::Sha256;
 use prunella_model::policy::{FleetPolicy, Scope};
 use prunella_model::record::{AuditEntry, Change, CommandRecord, MaintenanceRecord, ModeRecord, PauseRecord};
-use prunella_model::{CommandId, FleetName, HostId, Id, IncidentId, MaintenanceName, TargetRef, Timestamp};
+use prunella_model::{CommandId, FleetName, HostId, Id, IncidentId, MaintenanceName, RepairName, TargetRef, Timestamp};
 
+use choose::Book;
 pub use event::{Decision, Decisions, Event, Reply, Request};
 use host::Host;
 use incident::Case;
 use key::{Key, at};
-use knowledge::Knowledge;
 use out::Out;
 use rules::Tuning;
 use target::Target;
@@ -109,7 +111,9 @@ pub struct Engine {
     commands: BTreeMap<CommandId, CommandRecord>,
     /// Commands without an outcome, by target.
     in_flight: BTreeMap<Key, CommandId>,
-    knowledge: Knowledge,
+    book: Book,
+    /// Repairs that would have been chosen, had they been permitted.
+    wishes: BTreeMap<(TargetRef, RepairName), WishRecord>,
     /// Recent faults, to see which of them are one.
     faults: correlate::Faults,
     pauses: BTreeMap<Scope, PauseRecord>,

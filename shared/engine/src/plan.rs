@@ -1,33 +1,26 @@
 //! Ranks the repairs for a diagnosis, doing nothing included.
 //!
-//! The index of a repair is the recovery it promises for each second it costs (healing.md): what would have gone away by
-//! itself earns nothing, and what takes service away pays for it.
-
-use std::time::Duration;
+//! The index of a repair is the recovery it promises for each second of service that is lost in the end
+//! ([`crate::choose`]): what would have gone away by itself earns nothing, and what takes service away pays for it.
 
 use prunella_model::command::Precondition;
-use prunella_model::incident::{Alternative, Diagnosis, Verdict};
+use prunella_model::incident::{Alternative, Diagnosis, Severity, Verdict};
 use prunella_model::observation::{ProbeKind, Status};
 use prunella_model::outcome::Outcome;
-use prunella_model::step::{Effect, Risk, Step, TargetStep};
+use prunella_model::step::{Effect, Risk, Step, StepKind, TargetStep};
 use prunella_model::{ProbeName, RepairName, TargetName};
 
 use crate::Engine;
 use crate::cause::Cause;
+use crate::choose::{self, Arm, Draw, Ranking, Scored, Situation};
 use crate::incident::Case;
-use crate::key::{Key, at};
-use crate::knowledge::lesson_key;
+use crate::incident::learn::{alone, in_vain};
+use crate::key::{Key, at, next};
 use crate::repairs::{Patient, REPAIRS, Repair};
 
-/// What having failed in the same incident leaves of a repair's chance.
-const FAILED_HERE: f64 = 0.1;
-
 /// The chance that the first repair that a custom rule names helps, and what each further one has of the one before.
-const DECLARED_CHANCE: f64 = 0.7;
+pub(crate) const DECLARED_CHANCE: f64 = 0.7;
 const DECLARED_NEXT: f64 = 0.8;
-
-/// No repair counts as faster than this. Below a second speed is no reason to prefer one that helps less.
-const TAKES_LEAST: Duration = Duration::from_secs(1);
 
 /// A repair that was chosen, with everything that its command needs.
 #[derive(Debug, Clone)]
@@ -44,6 +37,10 @@ pub(crate) struct Plan {
     pub(crate) alternatives: Vec<Alternative>,
     /// Which attempt it undoes, if it undoes one.
     pub(crate) undoes: Option<u32>,
+    /// How likely it was to be chosen; null when a person chose it, or when it undoes another.
+    pub(crate) propensity: Option<f64>,
+    /// What would have been chosen instead, had it been permitted.
+    pub(crate) wish: Option<NotPermitted>,
 }
 
 /// No repair is left to try.
@@ -51,14 +48,25 @@ pub(crate) struct Plan {
 pub(crate) struct NoPlan {
     /// Why, for a person.
     pub(crate) why: String,
+    /// What would have been chosen, had it been permitted.
+    pub(crate) wish: Option<NotPermitted>,
 }
 
+/// A repair that the host's administrator does not permit.
+#[derive(Debug, Clone)]
+pub(crate) struct NotPermitted {
+    /// Its name.
+    pub(crate) repair: RepairName,
+    /// The first step that is not permitted.
+    pub(crate) step: StepKind,
+}
+
+/// A repair that treats the cause.
 struct Candidate {
-    repair: &'static dyn Repair,
     steps: Vec<Step>,
     undo: Option<Vec<Step>>,
-    chance: f64,
-    score: f64,
+    /// The step that the host's administrator does not permit, if there is one.
+    missing: Option<StepKind>,
 }
 
 impl Engine {
@@ -70,58 +78,81 @@ impl Engine {
         let asked = case.forced.as_ref().and_then(|forced| forced.repair.clone());
         let target = self.target_at(case.key);
         let patient = Patient { target, diagnosis };
-        let mut ruled_out: Vec<Alternative> = Vec::new();
-        let mut candidates: Vec<Candidate> = Vec::new();
+        let (candidates, arms, mut ruled_out) = self.candidates(case, cause, &patient, asked.as_ref());
+        let ranking = self.rank(case, cause, &candidates, &arms);
+        let find = |it: &Scored| candidates.get(it.arm).zip(arms.get(it.arm));
+        let mut ranked: Vec<(&Candidate, &Arm, &Scored)> =
+            ranking.arms.iter().filter_map(|it| find(it).map(|(candidate, arm)| (candidate, arm, it))).collect();
+        let wish = ranked.first().and_then(|(candidate, arm, _)| {
+            candidate.missing.map(|step| NotPermitted { repair: arm.repair.clone(), step })
+        });
+        ruled_out.extend(ranked.iter().filter_map(|(candidate, arm, _)| {
+            let why = not_permitted(&patient, candidate.missing?);
+            Some(Alternative { repair: Some(arm.repair.clone()), score: None, rejected: why })
+        }));
+        ranked.retain(|(candidate, ..)| candidate.missing.is_none());
+        let mut ranked = ranked.into_iter();
+        let Some((best, arm, scored)) = ranked.next().filter(|best| asked.is_some() || best.2.cost < ranking.give_up)
+        else {
+            let futile =
+                ranking.arms.first().filter(|it| candidates.get(it.arm).is_some_and(|it| it.missing.is_none()));
+            let futile = futile.and_then(|it| arms.get(it.arm).map(|arm| format!("{}: {}", arm.repair, likely(it))));
+            return Err(NoPlan { why: no_plan(case, cause, futile, &ruled_out), wish });
+        };
+        let lost = |(_, arm, it): (&Candidate, &Arm, &Scored)| Alternative {
+            repair: Some(arm.repair.clone()),
+            score: Some(index(it.cost)),
+            rejected: format!("promises less: {}", likely(it)),
+        };
+        let mut alternatives: Vec<Alternative> = ranked.map(lost).collect();
+        alternatives.push(doing_nothing(cause, &ranking));
+        alternatives.append(&mut ruled_out);
+        let because = match &case.forced {
+            Some(forced) => format!("asked for by {}: {}", forced.by, forced.why),
+            None if cause == Cause::Declared => format!("rule {} names it, {}", case.it.fault.rule, likely(scored)),
+            None => format!("treats {}, {}", cause.as_str(), likely(scored)),
+        };
+        Ok(Plan {
+            repair: arm.repair.clone(),
+            steps: on(&target.report.name, best.steps.clone()),
+            undo: best.undo.clone(),
+            because,
+            alternatives,
+            undoes: None,
+            propensity: case.forced.is_none().then_some(ranking.propensity),
+            wish,
+        })
+    }
+
+    /// The repairs that treat a cause and could be done, and why others could not be.
+    fn candidates(
+        &self,
+        case: &Case,
+        cause: Cause,
+        patient: &Patient<'_>,
+        asked: Option<&RepairName>,
+    ) -> (Vec<Candidate>, Vec<Arm>, Vec<Alternative>) {
+        let (mut candidates, mut arms, mut ruled_out) = (Vec::new(), Vec::new(), Vec::new());
         for repair in &REPAIRS {
+            let name = RepairName::of(repair.name());
             let prior = self.prior(case, cause, *repair);
-            let prior = match &asked {
-                Some(name) if name.as_str() == repair.name() => prior.or(Some(0.5)),
+            let prior = match asked {
+                Some(asked) if *asked == name => prior.or(Some(0.5)),
                 Some(_) => None,
                 None => prior,
             };
             let Some(prior) = prior else { continue };
-            match self.candidate(case, cause, *repair, prior, &patient) {
-                Ok(candidate) => candidates.push(candidate),
-                Err(why) => ruled_out.push(Alternative {
-                    repair: Some(RepairName::of(repair.name())),
-                    score: None,
-                    rejected: why,
-                }),
+            match self.candidate(case, *repair, patient) {
+                Ok(candidate) => {
+                    let cost = repair.cost(patient);
+                    candidates.push(candidate);
+                    let futile = cost.takes + self.policy.verification.deadline;
+                    arms.push(Arm { repair: name, prior, takes: cost.takes, futile, harm: cost.harm });
+                }
+                Err(why) => ruled_out.push(Alternative { repair: Some(name), score: None, rejected: why }),
             }
         }
-        candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let nothing = do_nothing(cause, self.policy.verification.deadline);
-        let mut ranked = candidates.into_iter();
-        let Some(best) = ranked.next().filter(|best| asked.is_some() || best.score > nothing) else {
-            return Err(no_plan(case, cause, &ruled_out));
-        };
-        let lost = |it: Candidate| Alternative {
-            repair: Some(RepairName::of(it.repair.name())),
-            score: Some(it.score),
-            rejected: format!("promises less: {:.0} % likely to help", it.chance * 100.0),
-        };
-        let mut alternatives: Vec<Alternative> = ranked.map(lost).collect();
-        alternatives.push(Alternative {
-            repair: None,
-            score: Some(nothing),
-            rejected: format!("{} rarely goes away by itself", cause.as_str()),
-        });
-        alternatives.append(&mut ruled_out);
-        let because = match &case.forced {
-            Some(forced) => format!("asked for by {}: {}", forced.by, forced.why),
-            None if cause == Cause::Declared => {
-                format!("rule {} names it, {:.0} % likely to help", case.it.fault.rule, best.chance * 100.0)
-            }
-            None => format!("treats {}, {:.0} % likely to help", cause.as_str(), best.chance * 100.0),
-        };
-        Ok(Plan {
-            repair: RepairName::of(best.repair.name()),
-            steps: on(&target.report.name, best.steps),
-            undo: best.undo,
-            because,
-            alternatives,
-            undoes: None,
-        })
+        (candidates, arms, ruled_out)
     }
 
     /// The chance that a repair helps before anything is known from experience; null when it does not treat the cause.
@@ -136,36 +167,57 @@ impl Engine {
         Some(DECLARED_CHANCE * libm::pow(DECLARED_NEXT, f64::from(place)))
     }
 
-    fn candidate(
-        &self,
-        case: &Case,
-        cause: Cause,
-        repair: &'static dyn Repair,
-        prior: f64,
-        patient: &Patient<'_>,
-    ) -> Result<Candidate, String> {
-        let name = RepairName::of(repair.name());
-        if self.policy.forbid_repairs.contains(&name) {
+    fn candidate(&self, case: &Case, repair: &'static dyn Repair, patient: &Patient<'_>) -> Result<Candidate, String> {
+        if self.policy.forbid_repairs.contains(&RepairName::of(repair.name())) {
             return Err("the fleet policy forbids it (forbid_repairs)".to_owned());
         }
-        if self.made_worse(case, &name) {
+        if self.made_worse(case, &RepairName::of(repair.name())) {
             return Err("it has made this target worse before".to_owned());
         }
         let steps = repair.steps(patient)?;
-        not_permitted(patient, &steps).map_or(Ok(()), Err)?;
-        let failed = case.it.attempts.iter().filter(|it| it.repair == name && did_not_help(it)).count();
-        let key = lesson_key(&case.it.fault.fingerprint, cause.as_str());
-        let mut chance = self.knowledge.chance(&key, &name, prior);
-        for _ in 0..failed {
-            chance *= FAILED_HERE;
-        }
-        let cost = repair.cost(patient);
-        let known = self.knowledge.of(&key, &name).and_then(|it| it.mean_time);
-        let takes = known.unwrap_or(cost.takes).max(TAKES_LEAST).as_secs_f64();
-        let alone = libm::exp(-takes / cause.self_recovery().as_secs_f64());
-        let score = (1.0 - (1.0 - chance) * alone) / (takes + cost.harm.as_secs_f64());
-        let undo = repair.undo_steps(patient).filter(|steps| not_permitted(patient, steps).is_none());
-        Ok(Candidate { repair, steps, undo, chance, score })
+        let missing = missing(patient, &steps);
+        let undo = repair.undo_steps(patient).filter(|steps| self::missing(patient, steps).is_none());
+        Ok(Candidate { steps, undo, missing })
+    }
+
+    /// Ranks what could be done about an incident; by a draw where that is tolerable.
+    fn rank(&self, case: &Case, cause: Cause, candidates: &[Candidate], arms: &[Arm]) -> Ranking {
+        let subject = self.subject_of(case.key, &case.it.fault, cause);
+        let tried = in_vain(&case.it.attempts);
+        let learning = &self.policy.learning;
+        let made = next(case.it.attempts.iter().filter(|it| counts(it)).count());
+        let situation = Situation {
+            now: self.now,
+            age: self.now.since(case.it.opened_at),
+            tried: &tried,
+            alone: alone(cause),
+            left: self.policy.limits.attempts_per_incident.saturating_sub(made).max(1),
+            person: learning.person,
+            wait_most: learning.wait_most,
+        };
+        let attempt = case.it.attempts.len().to_string();
+        let mut draw = Draw::keyed(
+            learning.seed,
+            &[case.it.fault.fingerprint.0.as_bytes(), &case.it.opened_at.as_micros().to_be_bytes(), attempt.as_bytes()],
+        );
+        let gentle = candidates.iter().flat_map(|it| &it.steps).all(|step| step.risk() == Risk::Low);
+        let explores = learning.explore && gentle && !self.urgent(case) && case.forced.is_none();
+        choose::rank(&self.book, &subject, &situation, arms, explores.then_some(&mut draw))
+    }
+
+    /// Whether an incident is no matter to try things out on.
+    fn urgent(&self, case: &Case) -> bool {
+        case.severity() >= Severity::Critical || self.target_at(case.key).report.critical
+    }
+
+    /// What waiting promises for an incident, and how likely this repair is to help, if it is to be waited.
+    pub(crate) fn better_to_wait(&self, case: &Case, cause: Cause, repair: &RepairName) -> Option<(choose::Wait, f64)> {
+        let diagnosis = case.it.diagnosis.as_ref()?;
+        let patient = Patient { target: self.target_at(case.key), diagnosis };
+        let (candidates, arms, _) = self.candidates(case, cause, &patient, Some(repair));
+        let ranking = self.rank(case, cause, &candidates, &arms);
+        let urgent = self.urgent(case);
+        ranking.waits(urgent).then_some((ranking.wait, ranking.arms.first()?.chance))
     }
 
     /// What must still be true on the host when the steps are carried out.
@@ -246,28 +298,55 @@ pub(crate) fn on(target: &TargetName, steps: Vec<Step>) -> Vec<TargetStep> {
     steps.into_iter().map(|step| TargetStep { target: target.clone(), step }).collect()
 }
 
-fn not_permitted(patient: &Patient<'_>, steps: &[Step]) -> Option<String> {
-    let missing = steps.iter().find(|step| !patient.target.permits(step.kind()))?;
-    let (step, target) = (missing.kind().as_str(), &patient.target.report.name);
-    Some(format!("agent.toml of the host does not permit it: permit {step:?} for target {target:?} there"))
+fn missing(patient: &Patient<'_>, steps: &[Step]) -> Option<StepKind> {
+    steps.iter().map(Step::kind).find(|kind| !patient.target.permits(*kind))
 }
 
-/// The index of doing nothing.
-fn do_nothing(cause: Cause, wait: Duration) -> f64 {
-    let wait = wait.max(Duration::from_secs(1));
-    crate::knowledge::alone(cause.self_recovery(), wait) / wait.as_secs_f64()
+fn not_permitted(patient: &Patient<'_>, missing: StepKind) -> String {
+    let (step, target) = (missing.as_str(), &patient.target.report.name);
+    format!("agent.toml of the host does not permit it: permit {step:?} for target {target:?} there")
 }
 
-fn no_plan(case: &Case, cause: Cause, ruled_out: &[Alternative]) -> NoPlan {
-    if ruled_out.is_empty() && cause == Cause::Declared {
-        return NoPlan { why: format!("rule {} names no repair (actions): please look at it", case.it.fault.rule) };
+/// What is promised for each second, by the service that is lost in the end.
+fn index(cost: f64) -> f64 {
+    1.0 / cost.max(0.001)
+}
+
+/// How likely a repair is to help, and what that stands on.
+fn likely(it: &Scored) -> String {
+    let percent = it.chance * 100.0;
+    match it.trials {
+        ..0.5 => format!("{percent:.0} % likely to help"),
+        ..1.5 => format!("{percent:.0} % likely to help (1 trial)"),
+        trials => format!("{percent:.0} % likely to help ({trials:.0} trials)"),
     }
-    if ruled_out.is_empty() {
-        return NoPlan { why: format!("no shipped repair treats {}: please look at it", cause.as_str()) };
+}
+
+/// Why something is done rather than nothing.
+fn doing_nothing(cause: Cause, ranking: &Ranking) -> Alternative {
+    let wait = &ranking.wait;
+    let rejected = match wait.known {
+        ..0.5 => format!("{} rarely goes away by itself", cause.as_str()),
+        known => format!(
+            "promises less: {:.0} % likely to go away by itself within {} ({known:.0} recoveries)",
+            wait.chance * 100.0,
+            crate::text::span(wait.span)
+        ),
+    };
+    Alternative { repair: None, score: Some(index(wait.cost)), rejected }
+}
+
+fn no_plan(case: &Case, cause: Cause, futile: Option<String>, ruled_out: &[Alternative]) -> String {
+    if ruled_out.is_empty() && futile.is_none() && cause == Cause::Declared {
+        return format!("rule {} names no repair (actions): please look at it", case.it.fault.rule);
+    }
+    if ruled_out.is_empty() && futile.is_none() {
+        return format!("no shipped repair treats {}: please look at it", cause.as_str());
     }
     let each = ruled_out.iter().map(|it| match &it.repair {
         Some(repair) => format!("{repair}: {}", it.rejected),
         None => it.rejected.clone(),
     });
-    NoPlan { why: each.collect::<Vec<_>>().join("; ") }
+    let futile = futile.map(|it| format!("{it}, which is not worth the time that it takes"));
+    futile.into_iter().chain(each).collect::<Vec<_>>().join("; ")
 }

@@ -141,6 +141,7 @@ impl Engine {
         };
         if let Some(case) = self.cases.get_mut(&id) {
             case.forced = Some(forced);
+            case.person.get_or_insert(self.now);
             case.must_undo = None;
         }
         if let Some(IncidentState::Probation { .. } | IncidentState::Verifying { .. }) =

@@ -12,11 +12,11 @@ use prunella_model::{FleetName, TargetRef, Timestamp};
 use sha2::Digest;
 
 use crate::cause::Cause;
+use crate::choose::Book;
 use crate::custom::{Compiler, NoCompiler, compile};
 use crate::host::Host;
 use crate::incident::Case;
 use crate::key::{Key, at, next};
-use crate::knowledge::Knowledge;
 use crate::out::Out;
 use crate::timers::{Timer, Timers};
 use crate::topology::Topology;
@@ -62,7 +62,8 @@ impl Engine {
             cases: BTreeMap::new(),
             commands: BTreeMap::new(),
             in_flight: BTreeMap::new(),
-            knowledge: Knowledge::load(stored.knowledge),
+            book: Book::load(stored.knowledge, stored.patterns),
+            wishes: stored.wishes.into_iter().map(|it| ((it.target.clone(), it.repair.clone()), it)).collect(),
             faults: crate::correlate::Faults::default(),
             pauses: stored.pauses.into_iter().map(|pause| (pause.scope.clone(), pause)).collect(),
             modes: stored.modes.into_iter().map(|mode| (mode.scope.clone(), mode)).collect(),
@@ -212,6 +213,8 @@ impl Engine {
             | IncidentState::NeedsHuman { .. }
             | IncidentState::Closed(_) => {}
         }
+        // When a person was asked is not recorded; nothing is learned of what happened since it was opened.
+        case.person = matches!(state, IncidentState::NeedsHuman { .. }).then_some(case.it.opened_at);
         let attempts: Vec<_> =
             case.it.attempts.iter().map(|it| (it.decided_at, it.repair.clone(), it.verdict)).collect();
         for (decided, repair, verdict) in attempts {

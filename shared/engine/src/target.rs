@@ -213,6 +213,8 @@ pub(crate) struct Past {
     pub(crate) held: bool,
     /// Whether it is known to have made things worse.
     pub(crate) worse: bool,
+    /// The credit that it got for a recovery, and what had been tried in vain before it.
+    pub(crate) credit: Option<(f64, Vec<RepairName>)>,
 }
 
 /// One target.
@@ -342,7 +344,7 @@ impl Target {
         if self.past.len() == PAST {
             self.past.pop_front();
         }
-        self.past.push_back(Past { at, repair, cause, held: true, worse: false });
+        self.past.push_back(Past { at, repair, cause, held: true, worse: false, credit: None });
     }
 
     /// Remembers that the latest repair of that name did not hold.
@@ -356,6 +358,13 @@ impl Target {
     pub(crate) fn made_worse(&mut self, repair: &RepairName) {
         if let Some(past) = self.past.iter_mut().rev().find(|past| past.repair == *repair) {
             past.worse = true;
+        }
+    }
+
+    /// Remembers that the latest repair of that name got credit for a recovery.
+    pub(crate) fn credited(&mut self, repair: &RepairName, credit: f64, after: Vec<RepairName>) {
+        if let Some(past) = self.past.iter_mut().rev().find(|past| past.repair == *repair) {
+            past.credit = Some((credit, after));
         }
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use prunella_model::incident::{Fault, Incident, IncidentState};
+use prunella_model::knowledge::KnowledgeRecord;
 use prunella_model::observation::Observation;
-use prunella_model::record::{CommandRecord, KnowledgeRecord};
+use prunella_model::record::CommandRecord;
 use prunella_model::{CommandId, GroupName, HostId, IncidentId, TargetRef, Timestamp};
 
 use crate::Engine;
@@ -226,6 +227,6 @@ impl Engine {
     /// What has been learned.
     #[must_use]
     pub fn knowledge(&self) -> Vec<KnowledgeRecord> {
-        self.knowledge.all()
+        self.book.knowledge().cloned().collect()
     }
 }

@@ -223,6 +223,10 @@ pub struct Attempt {
     pub verdict_evidence: Vec<Evidence>,
     /// Whether this attempt undoes an earlier one.
     pub undoes: Option<u32>,
+    /// How likely it was to be chosen among what could be done, 0 to 1; null when a person chose it, or when it undoes
+    /// another.
+    #[serde(default)]
+    pub propensity: Option<f64>,
 }
 
 /// When a hold ends.

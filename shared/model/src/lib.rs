@@ -9,6 +9,7 @@ pub mod event;
 pub mod host;
 pub mod id;
 pub mod incident;
+pub mod knowledge;
 pub mod link;
 pub mod observation;
 pub mod outcome;

@@ -87,6 +87,30 @@ impl Default for Verification {
     }
 }
 
+/// How repairs are chosen by experience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Learning {
+    /// Whether a repair's chance may be drawn from what is believed instead of being its mean, so that what looks worse by
+    /// bad luck is tried again. Never for critical faults or targets, nor for repairs of more than low risk, nor before a
+    /// repair was tried against the very fault.
+    pub explore: bool,
+    /// The longest that a fault which mostly goes away by itself is waited for, in one incident.
+    #[serde(with = "span")]
+    pub wait_most: Duration,
+    /// How long it takes until a person has mended what no repair did: what is to be gained by trying.
+    #[serde(with = "span")]
+    pub person: Duration,
+    /// What draws start from. The same seed and history lead to the same choices.
+    pub seed: u64,
+}
+
+impl Default for Learning {
+    fn default() -> Self {
+        Self { explore: false, wait_most: Duration::from_secs(60), person: Duration::from_secs(1_800), seed: 1 }
+    }
+}
+
 /// The limits on acting. See the brakes' own documentation for what each one counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -400,6 +424,8 @@ pub struct FleetPolicy {
     /// Rules of the operators' own.
     #[serde(rename = "rule")]
     pub custom: Vec<CustomRule>,
+    /// How repairs are chosen by experience.
+    pub learning: Learning,
     /// Repairs that are never chosen.
     pub forbid_repairs: Vec<RepairName>,
     /// Services, by name.
@@ -422,6 +448,7 @@ impl Default for FleetPolicy {
             verification: Verification::default(),
             limits: Limits::default(),
             shared_cause: SharedCausePolicy::default(),
+            learning: Learning::default(),
             rules: BTreeMap::new(),
             custom: Vec::new(),
             health: Health::default(),

@@ -1,16 +1,15 @@
 //! What the server stores, and how the engine asks for it to be changed.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::change::ChangeSeen;
 use crate::command::Intent;
 use crate::host::HostReport;
-use crate::incident::{Fingerprint, Incident};
+use crate::incident::Incident;
+use crate::knowledge::{KnowledgeRecord, PatternRecord, WishRecord};
 use crate::outcome::OutcomeReport;
 use crate::policy::{FleetPolicy, Mode, Scope};
-use crate::{Generation, HostId, MaintenanceName, OperatorName, RepairName, Timestamp};
+use crate::{Generation, HostId, MaintenanceName, OperatorName, Timestamp};
 
 /// A command from the decision to its acknowledged outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,25 +28,6 @@ pub struct CommandRecord {
     pub cancelled: bool,
     /// What became of it.
     pub report: Option<OutcomeReport>,
-}
-
-/// What is known of one repair for one fingerprint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KnowledgeRecord {
-    /// The fault.
-    pub fingerprint: Fingerprint,
-    /// The repair.
-    pub repair: RepairName,
-    /// Verified recoveries, each weighed by how likely the repair was their cause.
-    pub healed: f64,
-    /// Verified failures.
-    pub failed: f64,
-    /// Attempts without a verdict; they count neither way.
-    pub censored: u64,
-    /// The mean time from decision to recovery.
-    pub mean_time: Option<Duration>,
-    /// When it last changed.
-    pub updated_at: Timestamp,
 }
 
 /// What is known of a host beyond its latest report.
@@ -137,7 +117,11 @@ pub enum Change {
     /// Drop a command that has been acknowledged and belongs to a closed incident.
     DropCommand(crate::CommandId),
     /// Store knowledge.
-    PutKnowledge(KnowledgeRecord),
+    PutKnowledge(Box<KnowledgeRecord>),
+    /// Store how a fault comes and goes.
+    PutPattern(Box<PatternRecord>),
+    /// Store a repair that is not permitted.
+    PutWish(Box<WishRecord>),
     /// Store a host.
     PutHost(Box<HostRecord>),
     /// Forget a host.
@@ -166,7 +150,14 @@ pub struct Stored {
     /// Commands that are not dropped.
     pub commands: Vec<CommandRecord>,
     /// Knowledge.
+    #[serde(default)]
     pub knowledge: Vec<KnowledgeRecord>,
+    /// How faults come and go.
+    #[serde(default)]
+    pub patterns: Vec<PatternRecord>,
+    /// Repairs that are not permitted.
+    #[serde(default)]
+    pub wishes: Vec<WishRecord>,
     /// Hosts.
     pub hosts: Vec<HostRecord>,
     /// Pauses.
@@ -196,8 +187,17 @@ impl Stored {
             }
             Change::DropCommand(id) => self.commands.retain(|old| old.intent.id != id),
             Change::PutKnowledge(it) => {
-                self.knowledge.retain(|old| (&old.fingerprint, &old.repair) != (&it.fingerprint, &it.repair));
-                self.knowledge.push(it);
+                let key = |it: &KnowledgeRecord| (it.source.clone(), it.fingerprint.clone(), it.repair.clone());
+                self.knowledge.retain(|old| key(old) != key(&it));
+                self.knowledge.push(*it);
+            }
+            Change::PutPattern(it) => {
+                self.patterns.retain(|old| (&old.source, &old.fingerprint) != (&it.source, &it.fingerprint));
+                self.patterns.push(*it);
+            }
+            Change::PutWish(it) => {
+                self.wishes.retain(|old| (&old.target, &old.repair) != (&it.target, &it.repair));
+                self.wishes.push(*it);
             }
             Change::PutHost(it) => {
                 self.hosts.retain(|old| old.host != it.host);

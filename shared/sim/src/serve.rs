@@ -98,6 +98,8 @@ impl World {
             Change::PutHost(it) => self.trace.add(&it.host),
             Change::DropCommand(_)
             | Change::PutKnowledge(_)
+            | Change::PutPattern(_)
+            | Change::PutWish(_)
             | Change::DropHost(_)
             | Change::PutPause(_)
             | Change::DropPause(_)
@@ -153,6 +155,8 @@ impl World {
                 }
                 Change::PutCommand(it) => self.checks.under_way(it.intent.id, it.report.is_none()),
                 Change::PutKnowledge(_)
+                | Change::PutPattern(_)
+                | Change::PutWish(_)
                 | Change::PutHost(_)
                 | Change::DropHost(_)
                 | Change::PutPause(_)

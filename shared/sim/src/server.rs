@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use prunella_engine::{Decision, Engine};
 use prunella_model::incident::Incident;
+use prunella_model::knowledge::{KnowledgeRecord, PatternRecord, WishRecord};
 use prunella_model::policy::{FleetPolicy, Scope};
-use prunella_model::record::{
-    Change, CommandRecord, HostRecord, KnowledgeRecord, MaintenanceRecord, ModeRecord, PauseRecord, Stored,
-};
-use prunella_model::{CommandId, FleetName, HostId, IncidentId, MaintenanceName, RepairName, Timestamp};
+use prunella_model::record::{Change, CommandRecord, HostRecord, MaintenanceRecord, ModeRecord, PauseRecord, Stored};
+use prunella_model::{CommandId, FleetName, HostId, IncidentId, MaintenanceName, RepairName, TargetRef, Timestamp};
 
 /// The records that survive the server.
 #[derive(Debug, Default)]
@@ -17,7 +16,9 @@ pub(crate) struct Committed {
     pub(crate) epoch: u64,
     pub(crate) incidents: BTreeMap<IncidentId, Incident>,
     pub(crate) commands: BTreeMap<CommandId, CommandRecord>,
-    pub(crate) knowledge: BTreeMap<(String, RepairName), KnowledgeRecord>,
+    pub(crate) knowledge: BTreeMap<(Option<FleetName>, String, RepairName), KnowledgeRecord>,
+    pub(crate) patterns: BTreeMap<(Option<FleetName>, String), PatternRecord>,
+    pub(crate) wishes: BTreeMap<(TargetRef, RepairName), WishRecord>,
     pub(crate) hosts: BTreeMap<HostId, HostRecord>,
     pub(crate) pauses: BTreeMap<Scope, PauseRecord>,
     pub(crate) modes: BTreeMap<Scope, ModeRecord>,
@@ -33,6 +34,8 @@ impl Committed {
             incidents: self.incidents.values().cloned().collect(),
             commands: self.commands.values().cloned().collect(),
             knowledge: self.knowledge.values().cloned().collect(),
+            patterns: self.patterns.values().cloned().collect(),
+            wishes: self.wishes.values().cloned().collect(),
             hosts: self.hosts.values().cloned().collect(),
             pauses: self.pauses.values().cloned().collect(),
             modes: self.modes.values().cloned().collect(),
@@ -55,8 +58,15 @@ impl Committed {
                 self.under_way -= usize::from(before.is_some_and(|it| it.report.is_none()));
             }
             Change::PutKnowledge(it) => {
-                let key = (it.fingerprint.0.clone(), it.repair.clone());
-                drop(self.knowledge.insert(key, it.clone()));
+                let key = (it.source.clone(), it.fingerprint.0.clone(), it.repair.clone());
+                drop(self.knowledge.insert(key, KnowledgeRecord::clone(it)));
+            }
+            Change::PutPattern(it) => {
+                let key = (it.source.clone(), it.fingerprint.0.clone());
+                drop(self.patterns.insert(key, PatternRecord::clone(it)));
+            }
+            Change::PutWish(it) => {
+                drop(self.wishes.insert((it.target.clone(), it.repair.clone()), WishRecord::clone(it)));
             }
             Change::PutHost(it) => drop(self.hosts.insert(it.host.clone(), HostRecord::clone(it))),
             Change::DropHost(host) => drop(self.hosts.remove(host)),

@@ -1,11 +1,13 @@
 use prunella_model::command::{Intent, SCHEMA};
 use prunella_model::incident::{Fault, Fingerprint, IncidentState, Severity};
+use prunella_model::knowledge::{Age, KnowledgeRecord, PatternRecord, Subject, WishRecord};
 use prunella_model::observation::Sha256;
 use prunella_model::policy::{FleetPolicy, Mode, Scope};
-use prunella_model::record::{CommandRecord, HostRecord, KnowledgeRecord, MaintenanceRecord, ModeRecord, PauseRecord};
+use prunella_model::record::{CommandRecord, HostRecord, MaintenanceRecord, ModeRecord, PauseRecord};
 use prunella_model::step::{Effect, Risk, Step, TargetStep};
 use prunella_model::{
-    FleetName, Generation, GroupName, MaintenanceName, OperatorName, RepairName, RuleName, TargetName, TargetRef,
+    CauseName, FleetName, Generation, GroupName, MaintenanceName, OperatorName, ProbeName, RepairName, RuleName,
+    TargetName, TargetRef,
 };
 use std::time::Duration;
 
@@ -107,7 +109,18 @@ fn host(name: &str) -> HostRecord {
 async fn what_is_committed_is_loaded() {
     let store = MemoryStore::new();
     let repository = Repository::lead(store.clone(), Timestamp::from_secs(100), 0).await.unwrap();
+    let subject = Subject {
+        rule: RuleName::of("unresponsive"),
+        kind: "web".into(),
+        class: "http+process".into(),
+        symptom: Some(ProbeName::of("http")),
+        cause: CauseName::of("hung"),
+    };
     let knowledge = KnowledgeRecord {
+        source: None,
+        subject: subject.clone(),
+        after: vec![RepairName::of("reload")],
+        mean_failure: None,
         fingerprint: Fingerprint("00ff".into()),
         repair: RepairName::new("restart_service").unwrap(),
         // Must come back to the last bit, or a reloaded engine would rank repairs differently.
@@ -115,6 +128,25 @@ async fn what_is_committed_is_loaded() {
         failed: 1.0 / 3.0,
         censored: 2,
         mean_time: Some(Duration::from_nanos(1_234_567_891)),
+        updated_at: Timestamp::from_secs(6),
+    };
+    let foreign = KnowledgeRecord { source: Some(FleetName::of("other")), ..knowledge.clone() };
+    let pattern = PatternRecord {
+        source: None,
+        fingerprint: Fingerprint("00ff".into()),
+        subject,
+        incidents: 3,
+        self_recovered: 1,
+        escalated: 1,
+        recent: vec![Timestamp::from_secs(5)],
+        ages: vec![Age { recovered: 0.1 + 0.2, exposure: 1.0 / 3.0 }],
+        updated_at: Timestamp::from_secs(6),
+    };
+    let wish = WishRecord {
+        target: TargetRef::new(HostId::new("h1").unwrap(), TargetName::new("web").unwrap()),
+        repair: RepairName::of("restart_service"),
+        step: "restart_service".into(),
+        incidents: 2,
         updated_at: Timestamp::from_secs(6),
     };
     let pause = PauseRecord {
@@ -142,7 +174,9 @@ async fn what_is_committed_is_loaded() {
     let whole = Stored {
         incidents: vec![incident(1), incident(2)],
         commands: vec![command(3, 1)],
-        knowledge: vec![knowledge.clone()],
+        knowledge: vec![foreign.clone(), knowledge.clone()],
+        patterns: vec![pattern.clone()],
+        wishes: vec![wish.clone()],
         hosts: vec![host("h1")],
         pauses: vec![pause.clone()],
         modes: vec![mode.clone()],
@@ -153,7 +187,10 @@ async fn what_is_committed_is_loaded() {
         Change::PutIncident(Box::new(incident(1))),
         Change::PutIncident(Box::new(incident(2))),
         Change::PutCommand(Box::new(command(3, 1))),
-        Change::PutKnowledge(knowledge),
+        Change::PutKnowledge(Box::new(knowledge)),
+        Change::PutKnowledge(Box::new(foreign)),
+        Change::PutPattern(Box::new(pattern)),
+        Change::PutWish(Box::new(wish)),
         Change::PutHost(Box::new(host("h1"))),
         Change::PutPause(pause.clone()),
         Change::PutMode(mode.clone()),

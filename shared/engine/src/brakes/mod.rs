@@ -17,6 +17,7 @@ mod offline;
 mod own_parts;
 mod pause;
 mod refused;
+mod self_recovery;
 mod target;
 mod throttle;
 mod unpromising;
@@ -125,7 +126,7 @@ pub(crate) trait Brake: Sync {
 }
 
 /// All brakes.
-pub(crate) static BRAKES: [&dyn Brake; 26] = [
+pub(crate) static BRAKES: [&dyn Brake; 27] = [
     &pause::Pause,
     &maintenance::Maintenance,
     &maintenance::Blockers,
@@ -152,6 +153,7 @@ pub(crate) static BRAKES: [&dyn Brake; 26] = [
     &fleet::Concurrent,
     &refused::Refused,
     &unpromising::Unpromising,
+    &self_recovery::SelfRecovery,
 ];
 
 /// What all brakes say to a repair.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Ask, Brake, Class, Stop};
-use crate::knowledge::{alone, lesson_key};
+use crate::choose::draw::beta_quantile;
+use crate::incident::learn::in_vain;
 use crate::repairs;
 
 /// Fewer trials than this prove nothing.
@@ -14,6 +15,9 @@ const NOTHING_LEAST: f64 = 0.05;
 
 /// After so long without a trial one more is let through: what did not help then may help now.
 const AGAIN: Duration = Duration::from_secs(86_400);
+
+/// How sure it must be that a repair helps no more than that.
+const SURE: f64 = 0.95;
 
 /// See the module.
 pub(super) struct Unpromising;
@@ -34,12 +38,16 @@ impl Brake for Unpromising {
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
-        let repair = repairs::by_name(ask.repair.as_str())?;
-        let prior = repair.treats().iter().find(|(cause, _)| *cause == ask.cause).map(|(_, prior)| *prior)?;
-        let key = lesson_key(&ask.case.it.fault.fingerprint, ask.cause.as_str());
-        let (lower, trials) = ask.engine.knowledge.lower(&key, ask.repair, prior);
-        let nothing = alone(ask.cause.self_recovery(), ask.engine.policy.verification.deadline).max(NOTHING_LEAST);
-        let last = ask.engine.knowledge.of(&key, ask.repair).map(|it| it.updated_at)?;
+        let prior = ask.engine.prior(ask.case, ask.cause, repairs::by_name(ask.repair.as_str())?)?;
+        let subject = ask.engine.subject_of(ask.key, &ask.case.it.fault, ask.cause);
+        let after = in_vain(&ask.case.it.attempts);
+        let book = &ask.engine.book;
+        let belief = book.belief(&subject, &after, ask.repair, prior, ask.now());
+        let (lower, trials) = (beta_quantile(1.0 - SURE, belief.heads, belief.tails), belief.trials);
+        let deadline = ask.engine.policy.verification.deadline.as_secs_f64();
+        let nothing = 1.0 - libm::exp(-deadline / ask.cause.self_recovery().as_secs_f64());
+        let nothing = nothing.max(NOTHING_LEAST);
+        let last = book.last_trial(&subject, ask.repair)?;
         if trials < TRIALS_LEAST || lower >= nothing || ask.now().since(last) >= AGAIN {
             return None;
         }

@@ -153,6 +153,8 @@ fn plan(steps: Vec<Step>) -> Plan {
         because: String::new(),
         alternatives: Vec::new(),
         undoes: None,
+        propensity: None,
+        wish: None,
     }
 }
 
@@ -260,6 +262,7 @@ fn never_what_made_it_worse() {
         verdict_at: Some(START),
         verdict_evidence: Vec::new(),
         undoes: None,
+        propensity: None,
     });
     assert_eq!(rig.stopped(id, &restart()), ["never_what_made_it_worse"]);
     assert_eq!(rig.stopped(id, &Plan { undoes: Some(1), ..restart() }), [""; 0], "putting back is not repeating");

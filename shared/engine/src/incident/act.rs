@@ -90,6 +90,7 @@ impl Engine {
                 verdict_at: None,
                 verdict_evidence: Vec::new(),
                 undoes: plan.undoes,
+                propensity: plan.propensity,
             });
         }
         let record = CommandRecord {

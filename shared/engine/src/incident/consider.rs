@@ -13,10 +13,10 @@ use super::verify::{TICK_LEAST, TICK_MOST};
 use crate::Engine;
 use crate::brakes::{self, Answer, Ask, Reach};
 use crate::cause::Cause;
+use crate::choose::Lesson;
 use crate::diagnosis::{Insight, Presence};
 use crate::harmless;
 use crate::key::{Key, at};
-use crate::knowledge::Lesson;
 use crate::plan::{self, Plan};
 use crate::rules::Symptom;
 use crate::target::{Exit, Life};
@@ -358,20 +358,24 @@ impl Engine {
             return;
         }
         let key = case.key;
-        let print = case.it.fault.fingerprint.clone();
+        let fault = case.it.fault.clone();
         let target = self.target_at(key);
         let last = target.past.iter().rev().find(|past| past.cause == cause && now.since(past.at) < DAY);
-        let Some((repair, held)) = last.map(|past| (past.repair.clone(), past.held)) else { return };
+        let Some(past) = last.cloned() else { return };
         let outside = cause == Cause::Killed
             && target.process.life == Life::Ended
             && target.process.exits.back().is_some_and(Exit::came_from_outside);
         self.target_mut(key).relapsed(now);
         // A kill from outside is not the repair's failure. It still calls for patience, except where pacing is lifted.
         if !outside || self.policy.profile == Profile::Standard {
-            self.target_mut(key).did_not_hold(&repair);
+            self.target_mut(key).did_not_hold(&past.repair);
         }
-        if !outside && held {
-            self.learn(key, &print, &repair, cause, Lesson::Failed);
+        if !outside
+            && past.held
+            && let Some((credit, after)) = past.credit
+        {
+            let subject = self.subject_of(key, &fault, cause);
+            self.take_lesson(key, (&subject, &after), &past.repair, Lesson::Undone(credit), 0.0);
         }
     }
 
@@ -390,14 +394,27 @@ impl Engine {
                 return;
             }
             None => match self.plan(case, cause, diagnosis) {
-                Ok(plan) => plan,
+                Ok(plan) => {
+                    self.wish_once(id, plan.wish.as_ref());
+                    plan
+                }
                 Err(none) => {
+                    self.wish_once(id, none.wish.as_ref());
                     self.escalate(id, none.why);
                     return;
                 }
             },
         };
         self.ask_brakes(id, cause, plan);
+    }
+
+    /// Notes once that another repair would have been chosen, had it been permitted.
+    fn wish_once(&mut self, id: IncidentId, missing: Option<&plan::NotPermitted>) {
+        let (Some(missing), Some(case)) = (missing, self.cases.get_mut(&id)) else { return };
+        let key = case.key;
+        if !std::mem::replace(&mut case.wished, true) {
+            self.wish(key, missing);
+        }
     }
 
     /// The plan that puts back what an attempt changed; null when nothing can be.
@@ -410,6 +427,8 @@ impl Engine {
             because: format!("attempt {number} made it worse: put back what it changed"),
             alternatives: Vec::new(),
             undoes: Some(number),
+            propensity: None,
+            wish: None,
         })
     }
 

@@ -3,6 +3,7 @@
 mod act;
 mod agent;
 mod consider;
+pub(crate) mod learn;
 mod open;
 mod outcome;
 pub(crate) mod verify;
@@ -81,6 +82,12 @@ pub(crate) struct Case {
     pub(crate) common: Option<Common>,
     /// Since when it has waited there without being repaired.
     pub(crate) queue_since: Option<Timestamp>,
+    /// When a person was asked, or asked for something, first.
+    pub(crate) person: Option<Timestamp>,
+    /// The credit that its repair got for the recovery.
+    pub(crate) credit: f64,
+    /// Whether it was noted that another repair would have been chosen, had it been permitted.
+    pub(crate) wished: bool,
 }
 
 impl Case {
@@ -107,6 +114,9 @@ impl Case {
             released: false,
             common: None,
             queue_since: None,
+            person: None,
+            credit: 0.0,
+            wished: false,
         }
     }
 

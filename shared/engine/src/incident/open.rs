@@ -296,6 +296,7 @@ impl Engine {
         }
         let key = case.key;
         case.forced = None;
+        case.person.get_or_insert(self.now);
         let health = self.health(key);
         if let Some(case) = self.cases.get_mut(&id) {
             case.leave(self.now, health, &why);
@@ -356,6 +357,7 @@ impl Engine {
         if target.incident == Some(id) {
             target.incident = None;
         }
+        self.learn_pattern(&case, &closing);
         for attempt in &case.it.attempts {
             self.drop_command(attempt.command);
         }

@@ -8,14 +8,13 @@ use prunella_model::incident::{Closing, Evidence, IncidentState, Stage, Verdict}
 use prunella_model::observation::{ProbeKind, Status};
 use prunella_model::outcome::Outcome;
 use prunella_model::step::Step;
-use prunella_model::{IncidentId, RepairName, Timestamp};
+use prunella_model::{IncidentId, Timestamp};
 
 use crate::Engine;
 use crate::cause::Cause;
+use crate::choose::Lesson;
 use crate::diagnosis::Presence;
 use crate::key::{Key, at};
-use crate::knowledge::{Lesson, alone, lesson_key};
-use crate::repairs;
 use crate::rules::Symptom;
 use crate::target::{Exit, Life};
 
@@ -188,8 +187,9 @@ impl Engine {
         let now = self.now;
         let Some(case) = self.cases.get(&id) else { return };
         let (key, cause) = (case.key, cause_of(case));
-        let print = case.it.fault.fingerprint.clone();
-        let Some((repair, number)) = case.it.attempts.last().map(|it| (it.repair.clone(), it.number)) else { return };
+        let Some(attempt) = case.it.attempts.last().cloned() else { return };
+        let (repair, number) = (attempt.repair.clone(), attempt.number);
+        let snapshot = case.clone();
         let evidence = self.verdict_evidence(key, case.since.unwrap_or_default());
         let health = self.health(key);
         let line = format!("{}: {why}", word(verdict));
@@ -209,8 +209,9 @@ impl Engine {
             Verdict::Recovered => self.stabilize(id, key),
             Verdict::Unchanged | Verdict::Worse => {
                 self.target_mut(key).did_not_hold(&repair);
-                let lesson = if self.was_done(id) { Lesson::Failed } else { Lesson::Censored };
-                self.learn(key, &print, &repair, cause, lesson);
+                let took = now.since(attempt.decided_at);
+                let lesson = if self.was_done(id) { Lesson::Failed(took) } else { Lesson::Censored };
+                self.learn(key, &snapshot, &attempt, cause, lesson);
                 if verdict == Verdict::Worse {
                     self.target_mut(key).made_worse(&repair);
                 }
@@ -222,7 +223,7 @@ impl Engine {
                 self.next_attempt(id);
             }
             Verdict::Inconclusive => {
-                self.learn(key, &print, &repair, cause, Lesson::Censored);
+                self.learn(key, &snapshot, &attempt, cause, Lesson::Censored);
                 self.afresh(id);
             }
         }
@@ -322,17 +323,20 @@ impl Engine {
         let now = self.now;
         let Some(case) = self.cases.get(&id) else { return };
         let (key, cause) = (case.key, cause_of(case));
-        let print = case.it.fault.fingerprint.clone();
         let recovered = case.it.recovered_at.unwrap_or(now);
-        let healer = case.it.attempts.iter().rev().find(|it| it.verdict == Some(Verdict::Recovered));
-        let Some((repair, decided)) = healer.map(|it| (it.repair.clone(), it.decided_at)) else {
+        let healer = case.it.attempts.iter().rev().find(|it| it.verdict == Some(Verdict::Recovered)).cloned();
+        let Some(healer) = healer else {
             // What seemed to have healed it turned out not to have been done.
             self.close(id, Closing::SelfRecovered);
             return;
         };
-        self.learn(key, &print, &repair, cause, Lesson::Healed(recovered.since(decided)));
+        let (snapshot, repair) = (case.clone(), healer.repair.clone());
+        let credit = self.learn(key, &snapshot, &healer, cause, Lesson::Healed(recovered.since(healer.decided_at)));
+        let after = super::learn::in_vain(snapshot.it.attempts.iter().filter(|it| it.number < healer.number));
+        self.target_mut(key).credited(&repair, credit, after);
         let health = self.health(key);
         if let Some(case) = self.cases.get_mut(&id) {
+            case.credit = credit;
             case.leave(now, health, "no relapse");
             case.pass(Stage::Learn, now, health, &format!("{repair} healed {}", cause.as_str()));
         }
@@ -353,9 +357,8 @@ impl Engine {
             return;
         }
         let seen = present.first().map_or_else(String::new, |(_, symptom)| symptom.summary.clone());
-        let print = case.it.fault.fingerprint.clone();
-        let repair = case.it.attempts.iter().rev().find(|it| it.verdict == Some(Verdict::Recovered));
-        let repair = repair.map(|it| it.repair.clone());
+        let snapshot = case.clone();
+        let healer = case.it.attempts.iter().rev().find(|it| it.verdict == Some(Verdict::Recovered)).cloned();
         let health = self.health(key);
         if let Some(case) = self.cases.get_mut(&id) {
             case.leave(now, health, &format!("relapsed: {seen}"));
@@ -371,42 +374,14 @@ impl Engine {
             case.since = None;
         }
         self.target_mut(key).relapsed(now);
-        if let Some(repair) = repair {
-            self.target_mut(key).did_not_hold(&repair);
-            self.learn(key, &print, &repair, cause, Lesson::Failed);
+        if let Some(healer) = healer {
+            self.target_mut(key).did_not_hold(&healer.repair);
+            self.learn(key, &snapshot, &healer, cause, Lesson::Failed(now.since(healer.decided_at)));
         }
         self.audit("relapsed", key, Some(id), seen.clone());
         self.announce(EventKind::FaultDetected, Some(key), Some(id), format!("relapsed: {seen}"));
         self.enter_state(id, IncidentState::Diagnosing);
         self.woken.insert(id);
-    }
-
-    /// Learns from a trial.
-    pub(crate) fn learn(
-        &mut self,
-        key: Key,
-        print: &prunella_model::incident::Fingerprint,
-        repair: &RepairName,
-        cause: Cause,
-        lesson: Lesson,
-    ) {
-        let known = repairs::by_name(repair.as_str());
-        let prior = known.and_then(|it| it.treats().iter().find(|(it, _)| *it == cause)).map_or(0.5, |it| it.1);
-        let print = &lesson_key(print, cause.as_str());
-        let chance = self.knowledge.chance(print, repair, prior);
-        let took = match lesson {
-            Lesson::Healed(took) => took,
-            Lesson::Failed | Lesson::Censored => Duration::ZERO,
-        };
-        let by_itself = alone(cause.self_recovery(), took);
-        let record = self.knowledge.learn(print, repair, lesson, (chance, by_itself), self.now);
-        self.out.changes.push(prunella_model::record::Change::PutKnowledge(record));
-        let what = match lesson {
-            Lesson::Healed(_) => "healed",
-            Lesson::Failed => "failed",
-            Lesson::Censored => "no verdict",
-        };
-        self.audit("learned", key, None, format!("{repair} for {}: {what}", cause.as_str()));
     }
 }
 

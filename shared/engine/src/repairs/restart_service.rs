@@ -52,8 +52,9 @@ impl Repair for RestartService {
 
     fn cost(&self, patient: &Patient<'_>) -> Cost {
         let harm = match patient.target.process.life {
-            // Only a process that serves has something to lose.
+            // A process that serves has most to lose; one that may come back by itself, what it was doing.
             Life::Running if serves(Cause::of(&patient.diagnosis.cause)) => Duration::from_secs(2),
+            Life::Running if Cause::of(&patient.diagnosis.cause) == Cause::Hung => Duration::from_secs(1),
             Life::Running | Life::Unknown | Life::Ended | Life::Stopped => Duration::ZERO,
         };
         Cost { takes: Duration::from_secs(2), harm }

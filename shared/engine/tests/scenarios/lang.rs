@@ -87,6 +87,9 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
             "cold_start" => policy.limits.cold_start = span(),
             "shared" => policy.shared_cause.enabled = value != "off",
             "hold" => policy.shared_cause.hold = span(),
+            "wait_most" => policy.learning.wait_most = span(),
+            "person" => policy.learning.person = span(),
+            "explore" => policy.learning.explore = value == "true",
             "forbid" => policy.forbid_repairs = vec![value.parse().expect("a repair name")],
             "unresponsive" => {
                 let off = RuleSetting { enabled: Some(value != "off"), ..RuleSetting::default() };

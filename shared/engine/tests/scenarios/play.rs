@@ -9,6 +9,7 @@ use prunella_engine::{Decision, Engine, Event, Reply, Request};
 use prunella_model::command::{Intent, Precondition};
 use prunella_model::host::{BY_CHOICE, HostReport, TargetReport};
 use prunella_model::incident::{IncidentState, Severity};
+use prunella_model::knowledge::KnowledgeRecord;
 use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Status};
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{CustomRule, Scope};
@@ -513,7 +514,7 @@ impl World {
         }
         if what == "knowledge" {
             let known = self.engine.knowledge();
-            let line = |it: &prunella_model::record::KnowledgeRecord| {
+            let line = |it: &KnowledgeRecord| {
                 format!("{}: healed {:.2}, failed {:.2}, censored {}", it.repair, it.healed, it.failed, it.censored)
             };
             lines.extend(known.iter().map(line));
