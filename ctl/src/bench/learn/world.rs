@@ -93,7 +93,7 @@ fn between(draw: &mut Draw, low: f64, high: f64) -> f64 {
 
 /// An index below `end`, which is not 0.
 fn index(draw: &mut Draw, end: usize) -> usize {
-    usize::try_from(draw.next() % u64::try_from(end.max(1)).unwrap_or(1)).unwrap_or(0)
+    usize::try_from(draw.bits() % u64::try_from(end.max(1)).unwrap_or(1)).unwrap_or(0)
 }
 
 fn helps(draw: &mut Draw) -> [f64; REPAIRS.len()] {

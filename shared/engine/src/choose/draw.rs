@@ -27,7 +27,7 @@ impl Draw {
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GAMMA);
         let mut it = self.0;
         it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -38,7 +38,7 @@ impl Draw {
     /// A number above 0 and at most 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     pub fn unit(&mut self) -> f64 {
-        1.0 - (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        1.0 - (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Normally distributed, mean 0, deviation 1 (Box and Muller, 1958).
@@ -147,9 +147,9 @@ mod tests {
             let (expected, variance) = (a / (a + b), a * b / ((a + b) * (a + b) * (a + b + 1.0)));
             assert!((mean - expected).abs() < 0.01 && (spread - variance).abs() < 0.01, "{a} {b}: {mean} {spread}");
         }
-        let row = |seed| (0..5).map(|_| Draw::keyed(seed, &[b"x", b"y"]).next()).collect::<Vec<u64>>();
+        let row = |seed| (0..5).map(|_| Draw::keyed(seed, &[b"x", b"y"]).bits()).collect::<Vec<u64>>();
         assert_eq!(row(1), row(1));
         assert_ne!(row(1), row(2));
-        assert_ne!(Draw::keyed(1, &[b"x", b"y"]).next(), Draw::keyed(1, &[b"xy"]).next());
+        assert_ne!(Draw::keyed(1, &[b"x", b"y"]).bits(), Draw::keyed(1, &[b"xy"]).bits());
     }
 }
