@@ -49,7 +49,7 @@ impl Spool {
             self.kept.shrink_to_fit();
         }
         let at = observations.last()?.at;
-        Some(Frame { at, series: Vec::new(), samples: Vec::new(), observations, late: true })
+        Some(Frame { at, series: Vec::new(), samples: Vec::new(), observations, waits: None, late: true })
     }
 }
 

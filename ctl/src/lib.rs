@@ -110,6 +110,8 @@ enum Verb {
     Events(commands::events::EventsArgs),
     /// Try a repair now, or give an incident up.
     Repair(commands::repair::RepairArgs),
+    /// What needs what and waits for what, and what is amiss in it.
+    Topology(commands::topology::TopologyArgs),
     /// Groups of targets, and what their brakes leave through.
     Groups(commands::groups::GroupsArgs),
     /// Set the mode of the fleet or a group at run time.
@@ -161,6 +163,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(it) => it.run(&cli.common),
         Verb::Events(it) => it.run(&cli.common),
         Verb::Repair(it) => it.run(&cli.common),
+        Verb::Topology(it) => it.run(&cli.common),
         Verb::Groups(it) => it.run(&cli.common),
         Verb::Mode(it) => it.run(&cli.common),
         Verb::Maintenance(it) => it.run(&cli.common),

@@ -31,6 +31,7 @@ pub mod rules;
 pub mod status;
 pub mod targets;
 pub mod token;
+pub mod topology;
 
 mod incident_view;
 mod note;

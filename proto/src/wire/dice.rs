@@ -9,7 +9,7 @@ use prunella_model::command::{
 use prunella_model::host::{Dependency, DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
 use prunella_model::link::{AgentMessage, ServerMessage};
 use prunella_model::observation::{
-    Finding, Frame, Instance, Observation, ProbeKind, Sample, SeriesName, Sha256, Status,
+    Finding, Frame, Instance, Observation, ProbeKind, Sample, SeriesName, Sha256, Status, Wait,
 };
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
 use prunella_model::step::{Effect, Risk, Signal, Step, StepKind, TargetStep};
@@ -232,6 +232,10 @@ impl Dice {
         SeriesName { number: self.number32(), target: self.name(), metric: self.name() }
     }
 
+    fn wait(&mut self) -> Wait {
+        Wait { waiter: self.name(), on: TargetRef::new(self.name(), self.name()), what: self.text() }
+    }
+
     fn frame(&mut self) -> Frame {
         Frame {
             at: self.time(),
@@ -239,6 +243,7 @@ impl Dice {
             samples: self.many(5, |it| Sample { series: it.number32(), value: it.one(&[0.0, -1.5, f64::MAX, 1e-300]) }),
             observations: self.many(4, Self::observation),
             late: self.coin(),
+            waits: if self.coin() { Some(self.many(3, Self::wait)) } else { None },
         }
     }
 

@@ -1,11 +1,12 @@
 //! Observations, findings and frames.
 
-use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName};
+use prunella_model::TargetRef;
+use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Wait};
 
 use super::command::instance;
 use super::error::{WireError, Wrong};
 use super::field::{cut, digest, list, name, nested, optional_digest, prose, required};
-use super::limits::{OBSERVATIONS_MAX, SAMPLES_MAX, SERIES_MAX};
+use super::limits::{OBSERVATIONS_MAX, SAMPLES_MAX, SERIES_MAX, WAITS_MAX};
 use super::step::{encode_probe_kind, encode_status, probe_kind, status};
 use super::time::{encode_span, encode_time, optional_span, span, time};
 use crate::agent::v1 as pb;
@@ -20,6 +21,7 @@ pub(super) fn encode_frame(it: &Frame) -> pb::Frame {
         sample_values: samples().map(|sample| sample.value).collect(),
         observations: it.observations.iter().map(encode_observation).collect(),
         late: it.late,
+        waits: it.waits.as_ref().map(|waits| pb::Waits { waits: waits.iter().map(encode_wait).collect() }),
     }
 }
 
@@ -31,6 +33,24 @@ pub(super) fn frame(it: pb::Frame) -> Result<Frame, WireError> {
         samples: samples(it.sample_series, it.sample_values)?,
         observations: list("observations", OBSERVATIONS_MAX, it.observations, observation)?,
         late: it.late,
+        waits: it.waits.map(|it| list("waits", WAITS_MAX, it.waits, wait)).transpose()?,
+    })
+}
+
+fn encode_wait(it: &Wait) -> pb::Wait {
+    pb::Wait {
+        waiter: it.waiter.as_str().to_owned(),
+        host: it.on.host.as_str().to_owned(),
+        target: it.on.target.as_str().to_owned(),
+        what: cut(&it.what),
+    }
+}
+
+fn wait(it: pb::Wait) -> Result<Wait, WireError> {
+    Ok(Wait {
+        waiter: name("waiter", &it.waiter)?,
+        on: TargetRef::new(name("host", &it.host)?, name("target", &it.target)?),
+        what: prose("what", it.what)?,
     })
 }
 

@@ -9,7 +9,7 @@ use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::fleet_service_server::FleetService;
 use tonic::{Request, Response, Status};
 
-use super::{answer, ask, convert, error, name, operator, page, wanted_time};
+use super::{answer, ask, convert, error, name, operator, page, topology, wanted_time};
 use crate::clock::Clock;
 use crate::driver::{Inbox, Input};
 use crate::enrolment::Enrolments;
@@ -118,6 +118,11 @@ impl FleetService for Fleet {
     async fn list_brakes(&self, _: Request<pb::ListBrakesRequest>) -> Result<Response<pb::ListBrakesResponse>, Status> {
         let brakes = self.inbox.query(|engine, now| engine.brakes(now)).await?;
         Ok(Response::new(pb::ListBrakesResponse { brakes: brakes.iter().map(convert::brake).collect() }))
+    }
+
+    async fn get_topology(&self, request: Request<pb::GetTopologyRequest>) -> Result<Response<pb::Topology>, Status> {
+        let view = self.inbox.query(|engine, now| engine.topology(now)).await?;
+        Ok(Response::new(topology::topology(&view, request.get_ref().edges)))
     }
 
     async fn list_groups(&self, _: Request<pb::ListGroupsRequest>) -> Result<Response<pb::ListGroupsResponse>, Status> {

@@ -56,6 +56,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/prunella.control.v1.FleetService/ListTargets", Access::Viewer),
     ("/prunella.control.v1.FleetService/GetTarget", Access::Viewer),
     ("/prunella.control.v1.FleetService/ListBrakes", Access::Viewer),
+    ("/prunella.control.v1.FleetService/GetTopology", Access::Viewer),
     ("/prunella.control.v1.FleetService/ListGroups", Access::Viewer),
     ("/prunella.control.v1.FleetService/SetMode", Access::Operator),
     ("/prunella.control.v1.FleetService/ListMaintenances", Access::Viewer),

@@ -16,6 +16,7 @@ pub mod incidents;
 pub mod listen;
 pub mod name;
 pub mod page;
+mod topology;
 
 use std::time::Duration;
 

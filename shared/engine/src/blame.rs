@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prunella_model::Timestamp;
 use prunella_model::change::Changed;
 use prunella_model::observation::Status;
+use prunella_model::{TargetName, Timestamp};
 
 use crate::Engine;
 use crate::host::Link;
@@ -19,6 +19,13 @@ use crate::text;
 
 /// How many suspects a diagnosis names.
 pub(crate) const SUSPECTS: usize = 3;
+
+/// A saturated target is a bottleneck when at least so many of those that need it do not answer.
+const EXPLAINS: usize = 2;
+
+/// The rules that say that something is at its limit.
+const SATURATES: [&str; 5] =
+    ["cpu_saturated", "memory_low", "disk_low", crate::rules::MEMORY_LEAK, crate::rules::DIRECTORY_FULL];
 
 /// A broken dependency, with what speaks against it.
 #[derive(Debug, Clone)]
@@ -101,6 +108,29 @@ impl Engine {
     /// Whether a target is down by its own evidence.
     pub(crate) fn dead(&self, key: Key) -> bool {
         self.target_at(key).process.life == Life::Ended || self.hosts[at(key.host)].link == Link::Silent
+    }
+
+    /// Whether a target has an open fault of a resource: it works, but at its limit.
+    pub(crate) fn is_saturated(&self, key: Key) -> bool {
+        let case = self.target_at(key).incident.and_then(|id| self.cases.get(&id));
+        case.is_some_and(|case| {
+            std::iter::once(&case.it.fault).chain(&case.it.also).any(|fault| SATURATES.contains(&fault.rule.as_str()))
+        })
+    }
+
+    /// What is saturated and explains why a target, and others that need the same, do not answer: something that it needs,
+    /// or the host of that. Null when it is the only one that suffers.
+    pub(crate) fn bottleneck(&self, victim: Key) -> Option<Key> {
+        let needed = self.upstream_watches(victim).into_iter().filter(|key| !self.is_soft(victim, *key));
+        let mut found = needed.filter_map(|key| {
+            let host = self.hosts[at(key.host)].names.get(&TargetName::host());
+            let host = host.map(|target| Key { host: key.host, target: *target });
+            let saturated = [Some(key), host].into_iter().flatten().find(|it| self.is_saturated(*it))?;
+            // Whoever runs on the saturated host itself suffers for that reason, not for what it needs.
+            let others = self.dependents(key).into_iter().filter(|it| self.ailing(*it) && it.host != saturated.host);
+            (others.count() >= EXPLAINS && victim.host != saturated.host).then_some(saturated)
+        });
+        found.next()
     }
 
     /// When a broken target was first seen to be so, by the server's clock.

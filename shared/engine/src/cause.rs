@@ -24,6 +24,8 @@ pub(crate) enum Cause {
     MemoryLeak,
     /// Something that the target depends on is broken.
     Upstream,
+    /// Targets wait for each other in a circle.
+    Deadlock,
     /// Those who share a dependency fail together.
     SharedDependency,
     /// Those who share a change fail together.
@@ -64,7 +66,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Killed,
         Self::Hung,
         Self::BadAnswers,
@@ -73,6 +75,7 @@ impl Cause {
         Self::DirectoryFull,
         Self::MemoryLeak,
         Self::Upstream,
+        Self::Deadlock,
         Self::SharedDependency,
         Self::SharedChange,
         Self::SharedGroup,
@@ -104,6 +107,7 @@ impl Cause {
             Self::DirectoryFull => "directory_full",
             Self::MemoryLeak => "memory_leak",
             Self::Upstream => "upstream",
+            Self::Deadlock => "deadlock",
             Self::SharedDependency => "shared_dependency",
             Self::SharedChange => "shared_change",
             Self::SharedGroup => "shared_group",
@@ -152,7 +156,7 @@ impl Cause {
             | Self::QueueExhausted
             | Self::QueueBacklog
             | Self::JobSlow => Category::StabilityThreat,
-            Self::Upstream | Self::SharedDependency | Self::SharedGroup => Category::Structural,
+            Self::Upstream | Self::Deadlock | Self::SharedDependency | Self::SharedGroup => Category::Structural,
             Self::OutOfReach
             | Self::AgentStalled
             | Self::ProbeBroken
@@ -169,7 +173,7 @@ impl Cause {
     /// Nothing restarts an ended process or empties a directory by itself; what hangs sometimes comes back.
     pub(crate) const fn self_recovery(self) -> Duration {
         match self {
-            Self::Hung | Self::BadAnswers | Self::Declared | Self::Unknown => Duration::from_secs(600),
+            Self::Hung | Self::Deadlock | Self::BadAnswers | Self::Declared | Self::Unknown => Duration::from_secs(600),
             Self::Upstream
             | Self::SharedDependency
             | Self::SharedChange

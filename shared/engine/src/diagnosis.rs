@@ -135,6 +135,9 @@ impl Engine {
             (draft.cause, draft.confidence) = self.agent_cause(case, has);
         } else if has(rules::PROCESS_DOWN) || has(rules::CRASH_LOOP) {
             self.why_ended(case, target, has(rules::CRASH_LOOP), has(rules::DIRECTORY_FULL), &mut draft);
+        } else if has(rules::DEADLOCK) {
+            (draft.cause, draft.confidence) = (Cause::Deadlock, 0.95);
+            draft.reject(Cause::Hung, "what it waits for waits for it; of those, it costs least to end");
         } else if has(rules::UNRESPONSIVE) {
             if let Some(insight) = self.why_silent(case, target, present, &mut draft) {
                 return insight;
@@ -267,8 +270,17 @@ impl Engine {
                 format!("{name} is declared as needed, but nothing in the fleet has that name"),
             );
         }
+        if let Some(victim) = self.caught_with(case.key) {
+            draft.reject(Cause::Hung, "it is caught in a deadlock with what is blamed, which costs less to end");
+            return Some(self.blame_one(case, victim, draft));
+        }
         if let Some(first) = upstream.culprits.first() {
             return Some(self.blame_first(case, first, &upstream.culprits, draft));
+        }
+        if let Some(saturated) = self.bottleneck(case.key) {
+            let name = self.reference(saturated);
+            draft.reject(Cause::Hung, format!("{name} is saturated, and explains more than this one"));
+            return Some(self.blame_one(case, saturated, draft));
         }
         if !upstream.unknown.is_empty() {
             return Some(Insight::Wait(upstream.unknown));
@@ -368,6 +380,22 @@ impl Engine {
         insight
     }
 
+    /// Something else explains its silence, on the evidence of the other's own incident.
+    fn blame_one(&self, case: &Case, culprit: Key, draft: &mut Draft) -> Insight {
+        let incident = self.target_at(culprit).incident.and_then(|id| self.cases.get(&id));
+        let mut evidence = std::mem::take(&mut draft.evidence);
+        evidence.extend(incident.map(|other| Evidence {
+            at: other.it.fault.since,
+            target: self.reference(culprit),
+            probe: other.it.fault.symptom.clone(),
+            status: None,
+            text: other.it.fault.summary.clone(),
+        }));
+        let rejected = std::mem::take(&mut draft.rejected);
+        let own = Draft { cause: Cause::Upstream, confidence: 0.8, evidence, rejected };
+        Insight::Upstream(culprit, self.conclusion(case, own, culprit))
+    }
+
     /// How long after its cause is gone a target may take to recover.
     pub(crate) fn grace(&self) -> Duration {
         self.policy.verification.deadline / 2
@@ -417,7 +445,9 @@ impl Engine {
     fn conclusion(&self, case: &Case, mut draft: Draft, cause_target: Key) -> Diagnosis {
         let onset = self.onset(case);
         draft.evidence.extend(self.change_evidence(cause_target, onset));
-        if case.it.fault.symptom.is_none() {
+        // Only what is measured against a threshold can begin because the policy changed.
+        let measured = rules::index(&case.it.fault.rule).is_some_and(|rule| self.tuning[rule].threshold > 0.0);
+        if measured && case.it.fault.symptom.is_none() {
             draft.evidence.extend(self.policy_evidence(cause_target, onset));
         }
         let mut recommended: Vec<(f64, &str)> = REPAIRS

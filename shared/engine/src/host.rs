@@ -79,6 +79,8 @@ pub(crate) struct Host {
     pub(crate) last_seen: Timestamp,
     /// When its latest frame that is not late was made, by its own clock; null before the first of this stream.
     pub(crate) last_frame: Option<Timestamp>,
+    /// When it was last said what its targets wait for, by its own clock; null when nobody looked in this stream.
+    pub(crate) waits_at: Option<Timestamp>,
     /// Its clock.
     pub(crate) clock: HostClock,
     /// Its targets. Indexes are never given out twice.
@@ -116,6 +118,7 @@ impl Host {
             first_seen: now,
             last_seen: now,
             last_frame: None,
+            waits_at: None,
             clock: HostClock::default(),
             targets: Vec::new(),
             names: BTreeMap::new(),

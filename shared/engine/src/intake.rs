@@ -45,6 +45,7 @@ impl Engine {
         it.enrolment = enrolment;
         it.clock.reset();
         it.last_frame = None;
+        it.waits_at = None;
         it.link = Link::Online;
         it.stream = true;
         let first = !std::mem::replace(&mut it.reported, true);
@@ -206,6 +207,7 @@ impl Engine {
         self.agent_declared(index);
         self.link(index);
         self.match_custom(index, &Some);
+        self.reshape(index);
         for target in gone {
             let key = Key { host: index, target };
             if let Some(id) = self.target_at(key).incident.filter(|_| !self.target_at(key).report.name.is_host()) {
@@ -293,10 +295,13 @@ impl Engine {
         }
         let stirred = self.measure(index, frame, seen_at, &mut touched);
         touched.extend(self.stir(index, &touched, stirred));
-        touched.sort_unstable();
-        touched.dedup();
-        for target in touched {
-            self.review(Key { host: index, target });
+        let mut touched: BTreeSet<Key> = touched.into_iter().map(|target| Key { host: index, target }).collect();
+        if let Some(waits) = &frame.waits {
+            self.hosts[at(index)].waits_at = Some(frame.at);
+            touched.extend(self.take_waits(index, seen_at, waits));
+        }
+        for key in touched {
+            self.review(key);
         }
     }
 
@@ -428,6 +433,8 @@ impl Engine {
         }
         self.hosts[at(index)].link = Link::Left;
         self.names.remove(host);
+        self.drop_waits(index);
+        self.reshape(index);
         self.agent_forgotten();
         self.out.hosts.remove(&index);
         self.out.changes.push(Change::DropHost(host.clone()));

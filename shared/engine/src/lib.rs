@@ -16,6 +16,7 @@ pub mod custom;
 pub mod detect;
 mod diagnosis;
 pub mod event;
+mod graph;
 mod groups;
 mod harmless;
 mod health;
@@ -35,6 +36,7 @@ mod repairs;
 mod requests;
 mod restore;
 mod rules;
+mod structure;
 pub mod suspects;
 mod target;
 mod text;
@@ -107,6 +109,7 @@ pub struct Engine {
     hosts: Vec<Host>,
     names: BTreeMap<HostId, u32>,
     topology: Topology,
+    structure: structure::Structure,
     cases: BTreeMap<IncidentId, Case>,
     commands: BTreeMap<CommandId, CommandRecord>,
     /// Commands without an outcome, by target.
@@ -278,6 +281,9 @@ impl Engine {
             self.match_custom(index, &|rule| renumbered.get(&rule).copied());
         }
         self.withdraw(&old_rules);
+        for index in self.names.values().copied().collect::<Vec<_>>() {
+            self.reshape(index);
+        }
         health::first_sample(self, self.now);
         self.woken.extend(self.cases.keys().copied());
         self.freed = true;

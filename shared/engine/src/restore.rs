@@ -59,6 +59,7 @@ impl Engine {
             hosts: Vec::new(),
             names: BTreeMap::new(),
             topology: Topology::default(),
+            structure: crate::structure::Structure::default(),
             cases: BTreeMap::new(),
             commands: BTreeMap::new(),
             in_flight: BTreeMap::new(),

@@ -252,6 +252,8 @@ pub(crate) struct Target {
     pub(crate) custom: std::collections::BTreeMap<u32, crate::custom::Said>,
     /// When it was last seen to be well again after ailing, by the server's clock.
     pub(crate) well_since: Option<Timestamp>,
+    /// The deadlock whose victim it is.
+    pub(crate) stuck: Option<crate::structure::Stuck>,
     /// What changed lately, newest last.
     pub(crate) changes: VecDeque<Change>,
 }
@@ -277,6 +279,7 @@ impl Target {
             asked: None,
             custom: std::collections::BTreeMap::new(),
             well_since: None,
+            stuck: None,
             changes: VecDeque::new(),
         }
     }

@@ -219,16 +219,21 @@ impl Engine {
         let mut broken = Vec::new();
         for need in self.needs(key) {
             match need {
-                Need::One(other) => broken.extend(self.ailing(other).then_some(other)),
+                Need::One(other) => broken.extend((self.ailing(other) && self.may_blame(key, other)).then_some(other)),
                 Need::Any(members) => {
                     if members.iter().all(|member| self.ailing(*member)) {
-                        broken.extend(members);
+                        broken.extend(members.into_iter().filter(|member| self.may_blame(key, *member)));
                     }
                 }
                 Need::Missing(_) => {}
             }
         }
         broken
+    }
+
+    /// Whether blame may follow an edge: along a softened one only to what is dead by its own evidence.
+    fn may_blame(&self, from: Key, to: Key) -> bool {
+        !self.is_soft(from, to) || self.dead(to)
     }
 
     /// Everything broken that `key` depends on, directly or not. Contains `key` itself only in a cycle.
@@ -286,8 +291,10 @@ impl Engine {
         for need in self.needs(key) {
             match need {
                 Need::Missing(name) => found.missing.push(name),
+                Need::One(other) if self.is_soft(key, other) => {}
                 Need::One(other) => self.prove_one(other, since, visited, found),
-                Need::Any(members) => {
+                Need::Any(mut members) => {
+                    members.retain(|member| !self.is_soft(key, *member));
                     let well = members.iter().find(|member| self.proof(**member, since) == Proof::Well);
                     match well {
                         Some(member) => self.prove_one(*member, since, visited, found),

@@ -401,6 +401,88 @@ pub struct HealthView {
     pub history: Vec<(Timestamp, f64)>,
 }
 
+/// How two targets hang together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EdgeKind {
+    /// The first needs the second.
+    Needs,
+    /// The first needs the second or another member of its service.
+    NeedsOneOf,
+    /// The first was seen to wait for the second.
+    WaitsFor,
+}
+
+/// One edge of the topology.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeView {
+    /// Who needs or waits.
+    pub from: TargetRef,
+    /// What is needed or waited for.
+    pub to: TargetRef,
+    /// How.
+    pub kind: EdgeKind,
+    /// Whether it is softened: it closes a cycle, so nothing waits for proof along it, and blame follows it only to the dead.
+    pub softened: bool,
+    /// Whether its end is needed through others anyway.
+    pub redundant: bool,
+    /// What is waited for, when it is a wait.
+    pub what: Option<String>,
+}
+
+/// Targets that need each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CycleView {
+    /// Who.
+    pub members: Vec<TargetRef>,
+    /// The edges that were softened to break it, as the policy names them. Empty when it keeps them all.
+    pub softened: Vec<String>,
+}
+
+/// Targets that wait for each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadlockView {
+    /// Who.
+    pub members: Vec<TargetRef>,
+    /// The cheapest of them to end.
+    pub victim: TargetRef,
+    /// When it was first seen.
+    pub since: Timestamp,
+    /// Who waits for what.
+    pub text: String,
+    /// The incident of the victim, once there is one.
+    pub incident: Option<IncidentId>,
+}
+
+/// A saturated target that explains others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaturatedView {
+    /// Which.
+    pub target: TargetRef,
+    /// Its incident.
+    pub incident: Option<IncidentId>,
+    /// Those that are left alone because of it.
+    pub explains: Vec<TargetRef>,
+}
+
+/// What needs what, and what is amiss in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopologyView {
+    /// When this was true.
+    pub at: Timestamp,
+    /// Every target.
+    pub targets: Vec<TargetRef>,
+    /// Every edge.
+    pub edges: Vec<EdgeView>,
+    /// Who needs something of a name that nothing in the fleet has.
+    pub missing: Vec<(TargetRef, String)>,
+    /// Cycles of needs.
+    pub cycles: Vec<CycleView>,
+    /// Cycles of waits.
+    pub deadlocks: Vec<DeadlockView>,
+    /// Saturated targets that explain others.
+    pub saturated: Vec<SaturatedView>,
+}
+
 /// The fleet in one look.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetView {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricName, ProbeName, TargetName, Timestamp};
+use crate::{MetricName, ProbeName, TargetName, TargetRef, Timestamp};
 
 /// What a probe looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -261,6 +261,17 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// One target was seen to wait for another, for example for a lock that it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Who waits, on the agent's host.
+    pub waiter: TargetName,
+    /// Who holds what it waits for.
+    pub on: TargetRef,
+    /// What is waited for, in a few words.
+    pub what: String,
+}
+
 /// What an agent saw at one time.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Frame {
@@ -272,6 +283,9 @@ pub struct Frame {
     pub samples: Vec<Sample>,
     /// Verdicts that changed, or were asked for.
     pub observations: Vec<Observation>,
+    /// Everything that the host's targets wait for at this time; null when nobody looked.
+    #[serde(default)]
+    pub waits: Option<Vec<Wait>>,
     /// Held back while the agent could not reach a server: history, not the present.
     pub late: bool,
 }

@@ -210,6 +210,22 @@ impl Default for SharedCausePolicy {
     }
 }
 
+/// What is done about the shape of what needs what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopologyPolicy {
+    /// Whether the weakest edge of a cycle is softened.
+    pub soften: bool,
+    /// Edges that are never softened, as text: `"hosts/h1/targets/a -> hosts/h2/targets/b"`.
+    pub keep: Vec<String>,
+}
+
+impl Default for TopologyPolicy {
+    fn default() -> Self {
+        Self { soften: true, keep: Vec::new() }
+    }
+}
+
 /// Changes to one shipped rule. What is null stays as shipped.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -417,6 +433,8 @@ pub struct FleetPolicy {
     pub limits: Limits,
     /// When faults on several hosts are taken for one.
     pub shared_cause: SharedCausePolicy,
+    /// What is done about cycles of needs.
+    pub topology: TopologyPolicy,
     /// Changes to shipped rules, by name.
     pub rules: BTreeMap<RuleName, RuleSetting>,
     /// How the health of the fleet is watched.
@@ -449,6 +467,7 @@ impl Default for FleetPolicy {
             limits: Limits::default(),
             shared_cause: SharedCausePolicy::default(),
             learning: Learning::default(),
+            topology: TopologyPolicy::default(),
             rules: BTreeMap::new(),
             custom: Vec::new(),
             health: Health::default(),

@@ -31,6 +31,7 @@ impl Repair for RestartService {
         &[
             (Cause::Killed, 0.95),
             (Cause::Hung, 0.9),
+            (Cause::Deadlock, 0.9),
             (Cause::BadAnswers, 0.7),
             (Cause::MemoryLeak, 0.85),
             (Cause::QueueBacklog, 0.6),
@@ -84,7 +85,7 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         return Ok(Step::StartService);
     }
     let grace = match Cause::of(&patient.diagnosis.cause) {
-        Cause::Hung => GRACE_HUNG,
+        Cause::Hung | Cause::Deadlock => GRACE_HUNG,
         Cause::Killed
         | Cause::BadAnswers
         | Cause::ConfigCorrupted

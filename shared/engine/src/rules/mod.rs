@@ -6,6 +6,7 @@ mod agent_outdated;
 mod agent_refuses;
 mod agent_stalled;
 mod crash_loop;
+mod deadlock;
 mod directory_full;
 pub(crate) use directory_full::percent;
 mod host_silent;
@@ -114,7 +115,7 @@ pub(crate) trait Rule: Sync {
 }
 
 /// All rules. A fault is named by its rule; the order is that in which they are asked.
-pub(crate) static RULES: [&dyn Rule; 19] = [
+pub(crate) static RULES: [&dyn Rule; 20] = [
     &process_down::ProcessDown,
     &crash_loop::CrashLoop,
     &unresponsive::Unresponsive,
@@ -134,6 +135,7 @@ pub(crate) static RULES: [&dyn Rule; 19] = [
     &agent_observes::AgentObserves,
     &agent_refuses::AgentRefuses,
     &agent_outdated::AgentOutdated,
+    &deadlock::Deadlock,
 ];
 
 /// The names of the rules that other parts of the engine speak of.
@@ -152,6 +154,7 @@ pub(crate) const PROBE_BROKEN: &str = "probe_broken";
 pub(crate) const AGENT_FLAPPING: &str = "agent_flapping";
 pub(crate) const AGENT_OBSERVES: &str = "agent_observes";
 pub(crate) const AGENT_REFUSES: &str = "agent_refuses";
+pub(crate) const DEADLOCK: &str = "deadlock";
 pub(crate) const AGENT_OUTDATED: &str = "agent_outdated";
 
 /// How many rules, from the first, tell whether a target does its service.

@@ -6,6 +6,7 @@
 //! host web-1                                     a host with no targets
 //! target web-1/web probes=process,http needs=db service=web critical permits=restart_service labels=version:1.4
 //! connect web-1 version=1.2.3 paused=WHY observe_only=WHY labels=rack:r1 (each may be left out)
+//! waits web-1 a>web-1/b b>web-1/a                everything that targets of a host wait for
 //! report web-1 labels=rack:r1                    says everything again, host labels included
 //! connect web-1 · cut web-1 · bye web-1 · mute web-1 · unmute web-1 · deaf web-1 (answers no probe) · undeaf web-1
 //! web-1/web process exited run-1 signal=9 ran=10s
@@ -15,7 +16,7 @@
 //! web-1/host sample cpu.used_percent 97
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
 //! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT
-//! +30s · restart · forget web-1 · show incidents | stages | why | brakes | queue | commands | knowledge | groups
+//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | commands | knowledge | groups
 //! each h1..h12 LINE with {}
 //! ```
 
@@ -85,6 +86,8 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
             "critical_per_day" => policy.limits.critical_per_day = number(),
             "capacity" => policy.limits.capacity_percent_per_hour = number(),
             "cold_start" => policy.limits.cold_start = span(),
+            "soften" => policy.topology.soften = value != "off",
+            "keep" => policy.topology.keep = vec![value.replace('>', " -> ")],
             "shared" => policy.shared_cause.enabled = value != "off",
             "hold" => policy.shared_cause.hold = span(),
             "wait_most" => policy.learning.wait_most = span(),

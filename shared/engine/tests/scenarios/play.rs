@@ -10,7 +10,7 @@ use prunella_model::command::{Intent, Precondition};
 use prunella_model::host::{BY_CHOICE, HostReport, TargetReport};
 use prunella_model::incident::{IncidentState, Severity};
 use prunella_model::knowledge::KnowledgeRecord;
-use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Status};
+use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Status, Wait};
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{CustomRule, Scope};
 use prunella_model::record::{Change, Stored};
@@ -139,6 +139,7 @@ impl World {
                 self.agents.entry(it.host).or_default().targets.insert(it.target, report);
             }
             "connect" => self.connect(&host(words.0[0]), &words),
+            "waits" => self.waits(&host(words.0[0]), &words.0[1..]),
             "report" => self.report(&host(words.0[0]), &words),
             "cut" | "bye" => {
                 if let Some(agent) = self.agents.get_mut(&host(rest)) {
@@ -199,6 +200,18 @@ impl World {
             version.clone_into(&mut report.agent_version);
         }
         self.step(Event::Connected { host: id.clone(), enrolment: 1, report: Box::new(report) });
+    }
+
+    /// Says everything that a host's targets wait for: `a>h1/b`.
+    fn waits(&mut self, id: &HostId, waits: &[&str]) {
+        let wait = |text: &&str| {
+            let (waiter, on) = text.split_once('>').expect("waiter>host/target");
+            let waiter = TargetName::new(waiter).expect("a target name");
+            Wait { waiter, on: target(on), what: "row lock".to_owned() }
+        };
+        let waits = Some(waits.iter().map(wait).collect());
+        let frame = Frame { at: self.now, waits, ..Frame::default() };
+        self.step(Event::Frame { host: id.clone(), frame });
     }
 
     fn report(&mut self, id: &HostId, words: &Words<'_>) {
@@ -512,6 +525,9 @@ impl World {
                 it.held_by.join(", ")
             ));
         }
+        if what == "topology" {
+            lines.extend(topology(&self.engine, self.now));
+        }
         if what == "knowledge" {
             let known = self.engine.knowledge();
             let line = |it: &KnowledgeRecord| {
@@ -521,6 +537,28 @@ impl World {
         }
         lines.iter().for_each(|line| self.say(line));
     }
+}
+
+/// What is amiss in what needs what.
+fn topology(engine: &Engine, now: Timestamp) -> Vec<String> {
+    let view = engine.topology(now);
+    let names = |all: &[TargetRef]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut lines: Vec<String> = Vec::new();
+    for it in view.edges.iter().filter(|it| it.softened || it.redundant || it.what.is_some()) {
+        let what = it.what.as_ref().map_or(String::new(), |what| format!(" for {what}"));
+        let (soft, spare) =
+            (if it.softened { ", softened" } else { "" }, if it.redundant { ", redundant" } else { "" });
+        lines.push(format!("{} {:?} {}{what}{soft}{spare}", it.from, it.kind, it.to));
+    }
+    lines.extend(view.missing.iter().map(|(from, name)| format!("{from} needs {name}, which is missing")));
+    lines.extend(
+        view.cycles.iter().map(|it| format!("cycle of {}; softened [{}]", names(&it.members), it.softened.join(", "))),
+    );
+    lines.extend(view.deadlocks.iter().map(|it| format!("deadlock of {}; victim {}", names(&it.members), it.victim)));
+    lines.extend(
+        view.saturated.iter().map(|it| format!("{} is saturated and explains {}", it.target, names(&it.explains))),
+    );
+    lines
 }
 
 fn state(state: &IncidentState) -> String {
