@@ -212,7 +212,16 @@ mod tests {
             ..pb::Topology::default()
         };
         let view = View::of(topology, true);
-        expect![[r#""#]].assert_eq(&table(&view, Paint(false)));
+        expect![[r#"
+            2 targets, 2 edges: 1 softened, 0 redundant
+
+            FINDING  INCIDENT  WHAT                        DONE                                                                UNDO
+            cycle    —         h1/a, h1/b need each other  softened, as the weakest: hosts/h1/targets/a -> hosts/h1/targets/b  policy: [topology] keep = ["hosts/h1/targets/a -> hosts/h1/targets/b"]
+
+            FROM  KIND   TO    NOTE
+            h1/a  needs  h1/b  softened
+        "#]]
+        .assert_eq(&table(&view, Paint(false)));
         assert!(View::of(pb::Topology::default(), false).edges.is_none(), "what was not asked for is null");
     }
 }
