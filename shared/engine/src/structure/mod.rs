@@ -136,8 +136,10 @@ impl Engine {
         let within: BTreeMap<Key, BTreeMap<Key, bool>> =
             around.iter().filter(|(key, _)| members.contains(key)).map(|(key, edges)| (*key, edges.clone())).collect();
         let mut without = BTreeSet::new();
-        while self.policy.topology.soften {
-            let Some(group) = groups(&within, &without).into_iter().next() else { break };
+        if !self.policy.topology.soften {
+            return Vec::new();
+        }
+        while let Some(group) = groups(&within, &without).into_iter().next() {
             let weakest = group
                 .iter()
                 .flat_map(|from| within[from].iter().map(move |(to, any)| (*from, *to, *any)))
