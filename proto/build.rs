@@ -12,6 +12,7 @@ const FILES: [&str; 7] = [
     "prunella/control/v1/fleet.proto",
     "prunella/control/v1/health.proto",
     "prunella/control/v1/incident.proto",
+    "prunella/control/v1/optimiser.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

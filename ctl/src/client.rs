@@ -16,6 +16,7 @@ use prunella_proto::control::v1::event_service_client::EventServiceClient;
 use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
 use prunella_proto::control::v1::health_service_client::HealthServiceClient;
 use prunella_proto::control::v1::incident_service_client::IncidentServiceClient;
+use prunella_proto::control::v1::optimiser_service_client::OptimiserServiceClient;
 use prunella_proto::dial::{DialError, DialOptions, dial, find_cause};
 use serde::Deserialize;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -218,6 +219,13 @@ impl Client {
     #[must_use]
     pub fn health(&self) -> HealthServiceClient<Authorised> {
         HealthServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_MAX)
+    }
+
+    /// Questions about what could be better.
+    #[must_use]
+    pub fn optimiser(&self) -> OptimiserServiceClient<Authorised> {
+        OptimiserServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_MAX)
     }
 

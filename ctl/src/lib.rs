@@ -112,6 +112,10 @@ enum Verb {
     Repair(commands::repair::RepairArgs),
     /// What needs what and waits for what, and what is amiss in it.
     Topology(commands::topology::TopologyArgs),
+    /// What is well and could be better: list it, or take one.
+    Optimize(commands::optimize::OptimizeArgs),
+    /// How much of what can run out is used, and how long it lasts.
+    Capacity(commands::capacity::CapacityArgs),
     /// Groups of targets, and what their brakes leave through.
     Groups(commands::groups::GroupsArgs),
     /// Set the mode of the fleet or a group at run time.
@@ -164,6 +168,8 @@ pub fn main() -> ExitCode {
         Verb::Events(it) => it.run(&cli.common),
         Verb::Repair(it) => it.run(&cli.common),
         Verb::Topology(it) => it.run(&cli.common),
+        Verb::Optimize(it) => it.run(&cli.common),
+        Verb::Capacity(it) => it.run(&cli.common),
         Verb::Groups(it) => it.run(&cli.common),
         Verb::Mode(it) => it.run(&cli.common),
         Verb::Maintenance(it) => it.run(&cli.common),

@@ -19,6 +19,7 @@ use crate::rpc::fleet::Fleet;
 use crate::rpc::gate::{self, Gate};
 use crate::rpc::incidents::Incidents;
 use crate::rpc::listen::{Control, Door};
+use crate::rpc::optimiser::Optimiser;
 use crate::serve::{Addresses, ServeError};
 use crate::sessions::Sessions;
 use crate::startup::Loaded;
@@ -104,6 +105,7 @@ pub(crate) fn services(
         },
         incidents: Incidents { inbox: inbox.clone(), history: loaded.archive.clone(), answered: Arc::default() },
         health: crate::rpc::health::Health { inbox: inbox.clone() },
+        optimiser: Optimiser { inbox: inbox.clone() },
         events: Events { feed: Arc::clone(feed) },
         admin: Admin {
             fleet: fleet.clone(),

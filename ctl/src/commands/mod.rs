@@ -16,6 +16,7 @@ macro_rules! help {
 
 pub mod audit;
 pub mod brakes;
+pub mod capacity;
 pub mod events;
 pub mod explain;
 pub mod groups;
@@ -24,6 +25,7 @@ pub mod hosts;
 pub mod incidents;
 pub mod maintenance;
 pub mod mode;
+pub mod optimize;
 pub mod pause;
 pub mod policy;
 pub mod repair;

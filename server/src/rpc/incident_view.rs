@@ -1,8 +1,8 @@
 //! The record of an incident, as the control services say it.
 
 use prunella_model::incident::{
-    Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Hold, Incident, IncidentState, Release, SharedCause,
-    StageRecord,
+    Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Gain, Hold, Incident, IncidentState, Release,
+    SharedCause, StageRecord,
 };
 use prunella_model::outcome::Outcome;
 use prunella_model::step::{Step, TargetStep};
@@ -83,6 +83,12 @@ fn closing(it: &Closing) -> (&'static str, Option<IncidentId>) {
         Closing::Cancelled { .. } => ("cancelled", None),
         Closing::TargetGone => ("target_gone", None),
         Closing::Disproved { by } => ("disproved", *by),
+        Closing::Optimised { gain, .. } => match gain {
+            Gain::Helped => ("optimised", None),
+            Gain::NotHelped => ("not_improved", None),
+            Gain::Inconclusive => ("inconclusive", None),
+            Gain::Withdrawn => ("withdrawn", None),
+        },
     }
 }
 
@@ -131,7 +137,7 @@ fn shared(it: &SharedCause) -> pb::SharedCause {
     }
 }
 
-fn evidence(it: &Evidence) -> pb::Evidence {
+pub(super) fn evidence(it: &Evidence) -> pb::Evidence {
     pb::Evidence {
         time: time(it.at),
         target: of_target(&it.target),

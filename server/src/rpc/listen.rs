@@ -13,6 +13,7 @@ use prunella_proto::control::v1::event_service_server::EventServiceServer;
 use prunella_proto::control::v1::fleet_service_server::FleetServiceServer;
 use prunella_proto::control::v1::health_service_server::HealthServiceServer;
 use prunella_proto::control::v1::incident_service_server::IncidentServiceServer;
+use prunella_proto::control::v1::optimiser_service_server::OptimiserServiceServer;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -27,6 +28,7 @@ use super::fleet::Fleet;
 use super::gate::{Gate, GateLayer};
 use super::health::Health;
 use super::incidents::Incidents;
+use super::optimiser::Optimiser;
 
 /// The most agents that are connected at the same time, and as many again that reconnect. Fewer where the system does
 /// not let so many files be open.
@@ -113,6 +115,8 @@ pub struct Control {
     pub fleet: Fleet,
     /// `IncidentService`.
     pub incidents: Incidents,
+    /// `OptimiserService`.
+    pub optimiser: Optimiser,
     /// `EventService`.
     pub events: Events,
     /// `HealthService`.
@@ -146,6 +150,11 @@ pub async fn control(
         )
         .add_service(
             IncidentServiceServer::new(services.incidents)
+                .max_decoding_message_size(CONTROL_MESSAGE_MAX)
+                .max_encoding_message_size(ANSWER_MAX),
+        )
+        .add_service(
+            OptimiserServiceServer::new(services.optimiser)
                 .max_decoding_message_size(CONTROL_MESSAGE_MAX)
                 .max_encoding_message_size(ANSWER_MAX),
         )

@@ -15,6 +15,7 @@ pub mod incident_view;
 pub mod incidents;
 pub mod listen;
 pub mod name;
+pub mod optimiser;
 pub mod page;
 mod topology;
 

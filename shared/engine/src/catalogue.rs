@@ -7,6 +7,7 @@ use prunella_model::policy::FleetPolicy;
 
 use crate::brakes::{BRAKES, Brake};
 use crate::harmless;
+use crate::optimise::KINDS;
 use crate::repairs::{REPAIRS, Undo};
 use crate::rules::{RULES, tune};
 pub use crate::view::Class;
@@ -47,6 +48,17 @@ pub struct RepairEntry {
     pub undo: &'static str,
     /// How its effect is verified.
     pub verify: &'static str,
+}
+
+/// One kind of opportunity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpportunityEntry {
+    /// Its name.
+    pub name: &'static str,
+    /// What it finds and does.
+    pub about: &'static str,
+    /// What is measured before and after.
+    pub metric: &'static str,
 }
 
 /// One brake.
@@ -93,6 +105,14 @@ pub fn repairs() -> Vec<RepairEntry> {
         verify: repair.verify(),
     };
     REPAIRS.iter().map(entry).collect()
+}
+
+/// All kinds of opportunity.
+#[must_use]
+pub fn opportunities() -> Vec<OpportunityEntry> {
+    let entry =
+        |it: &&dyn crate::optimise::Kind| OpportunityEntry { name: it.name(), about: it.about(), metric: it.metric() };
+    KINDS.iter().map(entry).collect()
 }
 
 /// All brakes, then all do-no-harm rules.

@@ -36,6 +36,10 @@ pub(crate) enum Cause {
     OutOfReach,
     /// The host has too much to do.
     Overload,
+    /// A directory grows towards its quota.
+    DirectoryGrowth,
+    /// A process keeps more memory than it began with.
+    MemoryGrowth,
     /// Jobs fail or run into their time limit.
     JobTimeout,
     /// A queue has no room, or its workers no time.
@@ -66,7 +70,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Killed,
         Self::Hung,
         Self::BadAnswers,
@@ -81,6 +85,8 @@ impl Cause {
         Self::SharedGroup,
         Self::OutOfReach,
         Self::Overload,
+        Self::DirectoryGrowth,
+        Self::MemoryGrowth,
         Self::JobTimeout,
         Self::QueueExhausted,
         Self::QueueBacklog,
@@ -113,6 +119,8 @@ impl Cause {
             Self::SharedGroup => "shared_group",
             Self::OutOfReach => "out_of_reach",
             Self::Overload => "overload",
+            Self::DirectoryGrowth => "directory_growth",
+            Self::MemoryGrowth => "memory_growth",
             Self::JobTimeout => "job_timeout",
             Self::QueueExhausted => "queue_exhausted",
             Self::QueueBacklog => "queue_backlog",
@@ -153,6 +161,8 @@ impl Cause {
             Self::DirectoryFull
             | Self::MemoryLeak
             | Self::Overload
+            | Self::DirectoryGrowth
+            | Self::MemoryGrowth
             | Self::QueueExhausted
             | Self::QueueBacklog
             | Self::JobSlow => Category::StabilityThreat,
@@ -188,6 +198,8 @@ impl Cause {
             | Self::BadVersion
             | Self::DirectoryFull
             | Self::MemoryLeak
+            | Self::DirectoryGrowth
+            | Self::MemoryGrowth
             | Self::ProbeBroken
             | Self::ClockSkew
             | Self::AgentObserves

@@ -70,13 +70,15 @@ impl Engine {
         let host = &self.hosts[at(key.host)];
         let target = &host.targets[at(key.target)];
         let fresh = self.policy.verification.fresh;
-        rules::RULES[rule].judge(&Subject { host, target, rule, tuning, now: self.now, fresh, since })
+        let open = target.incident.and_then(|id| self.cases.get(&id));
+        rules::RULES[rule].judge(&Subject { host, target, open, rule, tuning, now: self.now, fresh, since })
     }
 
     /// Judges an incident's symptoms on what was seen at or after `since`, by the host's clock.
     pub(crate) fn presence(&self, case: &Case, since: Timestamp) -> Presence {
         let mut present = Vec::new();
         let (mut unknown, mut good) = (false, u32::MAX);
+        let kind = Self::kind_of(case);
         // A broken probe or a slow agent must not make a repair of something else look as if it had not helped.
         let only_agent = case.only_agent();
         for fault in case.faults().filter(|fault| only_agent || !rules::about_agent(&fault.rule)) {
@@ -84,7 +86,10 @@ impl Engine {
                 Some(rule) if self.speaks(rule) => self.judge(rule, case.key, since),
                 // In shadow it holds nothing against the target.
                 Some(_) => Judgement::Absent(u32::MAX),
-                None => self.judge_reported(case, &fault.summary, since),
+                None => match kind {
+                    Some(kind) => self.judge_optimisation(case, kind),
+                    None => self.judge_reported(case, &fault.summary, since),
+                },
             };
             match judgement {
                 Judgement::Present(symptom) => present.push((fault.rule.to_string(), symptom)),
@@ -131,7 +136,9 @@ impl Engine {
             evidence: self.evidence_of(case, present),
             rejected: Vec::new(),
         };
-        if case.only_agent() {
+        if let Some((cause, confidence)) = Self::optimisation_cause(case) {
+            (draft.cause, draft.confidence) = (cause, confidence);
+        } else if case.only_agent() {
             (draft.cause, draft.confidence) = self.agent_cause(case, has);
         } else if has(rules::PROCESS_DOWN) || has(rules::CRASH_LOOP) {
             self.why_ended(case, target, has(rules::CRASH_LOOP), has(rules::DIRECTORY_FULL), &mut draft);
@@ -175,7 +182,8 @@ impl Engine {
             at: symptom.since,
             target: target.clone(),
             probe: symptom.probe.clone(),
-            status: symptom.probe.as_ref().map(|_| Status::Down),
+            // An opportunity is nothing that a probe says is down.
+            status: symptom.probe.as_ref().filter(|_| case.it.optimisation.is_none()).map(|_| Status::Down),
             text: symptom.summary.clone(),
         };
         present.iter().map(one).collect()

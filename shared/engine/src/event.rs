@@ -160,6 +160,15 @@ pub enum Request {
         /// Why.
         why: String,
     },
+    /// Take an opportunity. Brakes of pacing do not apply; rules that prevent harm do.
+    Optimise {
+        /// Its id, as [`crate::view::Opportunity::id`] says.
+        opportunity: String,
+        /// Why.
+        why: String,
+        /// Decide and check everything, do nothing.
+        dry_run: bool,
+    },
     /// File a fault that no rule sees.
     Report {
         /// The target.

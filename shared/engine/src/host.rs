@@ -10,6 +10,7 @@ use prunella_model::{HostId, IncidentId, MetricName, TargetName, Timestamp};
 use crate::agent_watch::AgentWatch;
 use crate::clock::HostClock;
 use crate::detect::Watch;
+use crate::detect::trend::Trend;
 use crate::key::{at, next};
 use crate::target::Target;
 use crate::view::HostState;
@@ -56,6 +57,8 @@ pub(crate) struct Series {
     pub(crate) feeds: Vec<u32>,
     /// Custom rules on any target of the host that use it as a measurement of the host.
     pub(crate) feeds_all: Vec<u32>,
+    /// Where it is heading, for what can run out.
+    pub(crate) trend: Option<Box<Trend>>,
 }
 
 /// One host.

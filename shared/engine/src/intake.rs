@@ -12,6 +12,7 @@ use prunella_model::{HostId, IncidentId, OperatorName, TargetName, Timestamp};
 use crate::Engine;
 use crate::custom::{self, Custom};
 use crate::detect::Watch;
+use crate::detect::trend::{Keeps, Trend};
 use crate::host::{Host, Link, Series};
 use crate::key::{Key, at, next};
 use crate::rules::RULES;
@@ -25,7 +26,19 @@ fn series(name: &SeriesName, target: u32, custom: &[Custom]) -> Series {
         .filter_map(|(rule, it)| it.watches(name).map(|detector| Watch { rule, detector }))
         .collect();
     let (feeds, feeds_all) = custom::feeds(custom, name.metric.as_str(), name.target.is_host());
-    Series { target, metric: name.metric.clone(), value: None, watches, feeds, feeds_all }
+    let trend = trend(name).map(Box::new);
+    Series { target, metric: name.metric.clone(), value: None, watches, feeds, feeds_all, trend }
+}
+
+/// What is remembered of the last day of a series, where it measures something that can run out.
+fn trend(name: &SeriesName) -> Option<Trend> {
+    let metric = name.metric.as_str();
+    let share = ["memory.", "disk.", "directory."].iter().any(|it| metric.starts_with(it));
+    match metric {
+        "process.rss_bytes" => Some(Trend::new(Keeps::Floor)),
+        _ if share && metric.ends_with("used_percent") => Some(Trend::new(Keeps::Mean)),
+        _ => None,
+    }
 }
 
 /// Targets of a host and the numbers of custom rules to evaluate on them.
@@ -262,6 +275,9 @@ impl Engine {
                 for watch in &mut known.watches {
                     watch.detector.gap();
                 }
+                if let Some(trend) = &mut known.trend {
+                    trend.gap();
+                }
                 known
             });
         }
@@ -316,6 +332,9 @@ impl Engine {
             let Some(Some(series)) = it.series.get_mut(at(sample.series)) else { continue };
             if !sample.value.is_finite() || crate::rules::impossible(series.metric.as_str(), sample.value) {
                 continue;
+            }
+            if let Some(trend) = &mut series.trend {
+                trend.feed(seen_at, sample.value);
             }
             if series.value.replace(sample.value) != Some(sample.value) {
                 Self::stirred_by(series, targets, &mut stirred);
@@ -381,6 +400,11 @@ impl Engine {
             for number in it.targets[at(target)].series.clone() {
                 if let Some(Some(series)) = it.series.get_mut(at(number)) {
                     series.watches.iter_mut().for_each(|watch| watch.detector.restart());
+                    if let Some(trend) =
+                        series.trend.as_mut().filter(|_| series.metric.as_str().starts_with("process."))
+                    {
+                        trend.restart();
+                    }
                 }
             }
         }

@@ -28,6 +28,7 @@ mod key;
 mod knowledge;
 #[cfg(any(test, feature = "mutants"))]
 mod mutants;
+mod optimise;
 mod orders;
 mod out;
 mod plan;
@@ -203,6 +204,7 @@ impl Engine {
             Timer::Maintenance(name) => {
                 self.maintenance_due(&name);
             }
+            Timer::Optimise => self.optimise_unasked(),
             Timer::Queue => self.watch_queue(),
             Timer::Fleet => {
                 self.warm_up();
@@ -287,6 +289,7 @@ impl Engine {
         health::first_sample(self, self.now);
         self.woken.extend(self.cases.keys().copied());
         self.freed = true;
+        self.plan_optimising();
         let detail = format!("version {version}");
         self.audit_as("engine".to_owned(), "policy_changed", "policy".to_owned(), None, detail.clone());
         self.announce(EventKind::PolicyChanged, None, None, detail);

@@ -32,6 +32,7 @@ impl Engine {
             }
             Request::EndMaintenance { name } => self.end_maintenance(by, &name),
             Request::Repair { target, repair, why, dry_run } => self.ask_repair(by, &target, repair, why, dry_run),
+            Request::Optimise { opportunity, why, dry_run } => self.optimise(by, &opportunity, &why, dry_run),
             Request::Cancel { incident, why } => self.cancel(by, incident, &why),
             Request::Report { target, severity, summary } => self.report(by, &target, severity, summary),
         };

@@ -105,6 +105,7 @@ impl Engine {
                 engine.timers.set(Timer::Maintenance(it.name.clone()), due, now);
             }
         }
+        engine.plan_optimising();
         engine.out = Out::default();
         engine
     }

@@ -32,6 +32,8 @@ pub(crate) enum Timer {
     Pause(Scope),
     /// A maintenance begins or ends.
     Maintenance(MaintenanceName),
+    /// Opportunities are looked for.
+    Optimise,
     /// The fleet's queue may not be worked off.
     Queue,
     /// A brake of the whole fleet may release.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prunella_model::ServiceName;
 use prunella_model::host::TargetReport;
-use prunella_model::incident::{Hold, Severity};
+use prunella_model::incident::{Evidence, Hold, Severity};
 use prunella_model::observation::Observation;
 use prunella_model::policy::{Mode, Scope};
 use prunella_model::record::{ModeRecord, PauseRecord};
@@ -216,6 +216,66 @@ pub struct RuleView {
     pub last: Option<(Timestamp, TargetRef)>,
     /// Why it cannot be evaluated; null when it can.
     pub broken: Option<String>,
+}
+
+/// Something that is well and could be better.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opportunity {
+    /// Its name: 16 hexadecimal digits, the same as long as it is the same opportunity.
+    pub id: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The target.
+    pub target: TargetRef,
+    /// One line for a person.
+    pub summary: String,
+    /// How much it matters, 0 to 1.
+    pub priority: f64,
+    /// How sure it is to help, 0 to 1: the evidence times what was learned.
+    pub confidence: f64,
+    /// Priority times confidence.
+    pub score: f64,
+    /// The repair that takes it.
+    pub repair: RepairName,
+    /// What is measured before and after.
+    pub metric: &'static str,
+    /// What that is now.
+    pub now: f64,
+    /// What it is expected to become.
+    pub expected: f64,
+    /// The same in a line for a person.
+    pub effect: String,
+    /// What it stands on.
+    pub evidence: Vec<Evidence>,
+    /// Whether it may be taken unasked.
+    pub safe: bool,
+    /// Why it may not; null when it may.
+    pub not_automatic: Option<String>,
+    /// Why it cannot be taken at all; null when it can.
+    pub obstacle: Option<String>,
+}
+
+/// Something that can run out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capacity {
+    /// Whose it is: a host's own target for its memory and disk.
+    pub target: TargetRef,
+    /// What is measured, as a share in percent.
+    pub metric: MetricName,
+    /// How much of it is in use; null without a fresh measurement.
+    pub used_percent: Option<f64>,
+    /// What was measured last, however long ago; null before the first measurement.
+    pub last_percent: Option<f64>,
+    /// The change a day, in points; null when there is no trend, or too little is known.
+    pub per_day: Option<f64>,
+    /// How sure it is that there is a trend, 0 to 1; null while too little is known.
+    pub confidence: Option<f64>,
+    /// How long it has been measured, a day at most.
+    pub watched: Duration,
+    /// When all of it is in use at this pace; null when that is not in sight.
+    pub exhausted_at: Option<Timestamp>,
+    /// How large the whole is; null where nothing says so.
+    pub total_bytes: Option<u64>,
 }
 
 /// How the queue of repairs goes.

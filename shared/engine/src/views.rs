@@ -30,6 +30,7 @@ pub(crate) fn blank(fault: Fault, now: Timestamp) -> Incident {
         released: Vec::new(),
         recovered_at: None,
         closed_at: None,
+        optimisation: None,
     }
 }
 

@@ -58,6 +58,8 @@ pub enum EventKind {
     RuleBroken,
     /// A custom rule in shadow would have found a fault.
     ShadowFault,
+    /// An opportunity to improve something that is well was taken.
+    OpportunityTaken,
     /// Repairs wait in the fleet's queue for long, or one starves there.
     RepairQueueBacklog,
     /// The fleet's queue is worked off again.
@@ -68,7 +70,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::FaultDetected,
         Self::FaultCleared,
         Self::FaultClassified,
@@ -94,6 +96,7 @@ impl EventKind {
         Self::HealthTrend,
         Self::RuleBroken,
         Self::ShadowFault,
+        Self::OpportunityTaken,
         Self::RepairQueueBacklog,
         Self::RepairQueueDrained,
         Self::InvariantBroken,
@@ -128,6 +131,7 @@ impl EventKind {
             Self::HealthTrend => "health_trend",
             Self::RuleBroken => "rule_broken",
             Self::ShadowFault => "shadow_fault",
+            Self::OpportunityTaken => "opportunity_taken",
             Self::RepairQueueBacklog => "repair_queue_backlog",
             Self::RepairQueueDrained => "repair_queue_drained",
             Self::InvariantBroken => "invariant_broken",

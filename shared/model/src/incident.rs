@@ -287,6 +287,35 @@ pub enum IncidentState {
     Closed(Closing),
 }
 
+/// What an optimisation brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gain {
+    /// What it promised was measured.
+    Helped,
+    /// What it promised was not measured, or something broke.
+    NotHelped,
+    /// There was no fresh measurement.
+    Inconclusive,
+    /// It was not done: the opportunity had passed, or a fault of the same target came first.
+    Withdrawn,
+}
+
+/// What an optimisation promises, and what it brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Optimisation {
+    /// What is measured; its last part is its unit.
+    pub metric: String,
+    /// What it was when the opportunity was taken.
+    pub before: f64,
+    /// What it was expected to become.
+    pub expected: f64,
+    /// What it was after the time to settle; null without a fresh measurement.
+    pub after: Option<f64>,
+    /// The result; null while there is none.
+    pub gain: Option<Gain>,
+}
+
 /// Why an incident was closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Closing {
@@ -313,6 +342,13 @@ pub enum Closing {
     Disproved {
         /// The victim that was repaired by itself; null when the policy stopped looking for shared causes.
         by: Option<IncidentId>,
+    },
+    /// It was no fault but an opportunity.
+    Optimised {
+        /// The repair that took it; null when nothing was done.
+        repair: Option<RepairName>,
+        /// What that brought.
+        gain: Gain,
     },
 }
 
@@ -406,4 +442,7 @@ pub struct Incident {
     pub recovered_at: Option<Timestamp>,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
+    /// What it promises, when it is no fault but an opportunity.
+    #[serde(default)]
+    pub optimisation: Option<Optimisation>,
 }

@@ -12,7 +12,7 @@ use crate::host::Dependency;
 use crate::incident::Severity;
 use crate::step::Risk;
 use crate::time::span;
-use crate::window::Window;
+use crate::window::{DayHours, Window};
 use crate::{GroupName, HostId, MaintenanceName, RepairName, RuleName, ServiceName, TargetName};
 
 pub use crate::scope::Scope;
@@ -414,6 +414,25 @@ const fn everywhere() -> Scope {
     Scope::Fleet
 }
 
+/// What is done about things that are well and could be better.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimisePolicy {
+    /// Whether opportunities that are safe are taken unasked. They can always be asked for.
+    pub automatic: bool,
+    /// When they are taken unasked.
+    pub hours: DayHours,
+    /// How long an optimisation settles before what it brought is measured.
+    #[serde(with = "span")]
+    pub settle: Duration,
+}
+
+impl Default for OptimisePolicy {
+    fn default() -> Self {
+        Self { automatic: false, hours: DayHours::NIGHT, settle: Duration::from_secs(600) }
+    }
+}
+
 /// The whole policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -454,6 +473,8 @@ pub struct FleetPolicy {
     pub maintenance: BTreeMap<MaintenanceName, Window>,
     /// Conditions under which nothing is repaired, by name.
     pub blockers: BTreeMap<MaintenanceName, Blocker>,
+    /// What is done about things that are well and could be better.
+    pub optimise: OptimisePolicy,
 }
 
 impl Default for FleetPolicy {
@@ -476,6 +497,7 @@ impl Default for FleetPolicy {
             groups: BTreeMap::new(),
             maintenance: BTreeMap::new(),
             blockers: BTreeMap::new(),
+            optimise: OptimisePolicy::default(),
         }
     }
 }

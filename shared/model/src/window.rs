@@ -47,6 +47,44 @@ pub struct ClockTime {
     minutes: u16,
 }
 
+/// A part of each day, UTC, written `02:00-05:00`. It may pass midnight; equal ends mean the whole day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DayHours {
+    /// Where it begins.
+    from: ClockTime,
+    /// Where it ends.
+    to: ClockTime,
+}
+
+impl DayHours {
+    /// 02:00 to 05:00.
+    pub const NIGHT: Self = Self { from: ClockTime { minutes: 120 }, to: ClockTime { minutes: 300 } };
+
+    /// Whether a time lies in it.
+    #[must_use]
+    pub fn contain(self, at: Timestamp) -> bool {
+        let minute = at.as_micros() / 60_000_000 % DAY;
+        let (from, to) = (u64::from(self.from.minutes), u64::from(self.to.minutes));
+        if from < to { (from..to).contains(&minute) } else { minute >= from || minute < to }
+    }
+}
+
+impl TryFrom<String> for DayHours {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let (from, to) =
+            text.split_once('-').ok_or_else(|| format!("{text:?} is no part of a day; write it like 02:00-05:00"))?;
+        Ok(Self { from: from.to_owned().try_into()?, to: to.to_owned().try_into()? })
+    }
+}
+
+impl From<DayHours> for String {
+    fn from(it: DayHours) -> Self {
+        format!("{}-{}", it.from, it.to)
+    }
+}
+
 /// An offset of local time from UTC, written `+02:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -209,6 +247,22 @@ mod tests {
         for bad in ["7:05", "24:00", "12:60", "12", "", "é:00"] {
             assert!(ClockTime::try_from(bad.to_owned()).is_err(), "{bad}");
             assert!(UtcOffset::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hours_of_the_day_may_pass_midnight() {
+        let hours = |text: &str| DayHours::try_from(text.to_owned());
+        let at = |hour: u64| Timestamp::from_secs(1_000 * 86_400 + hour * 3_600);
+        let within = |text: &str, hour: u64| hours(text).is_ok_and(|it| it.contain(at(hour)));
+        assert!(within("02:00-05:00", 2) && within("02:00-05:00", 4));
+        assert!(!within("02:00-05:00", 5) && !within("02:00-05:00", 1));
+        assert!(within("22:00-01:00", 23) && within("22:00-01:00", 0) && !within("22:00-01:00", 12));
+        assert!(within("00:00-00:00", 17), "the whole day");
+        assert_eq!(hours("02:00-05:00").map(String::from), Ok("02:00-05:00".to_owned()));
+        assert_eq!(hours("02:00-05:00"), Ok(DayHours::NIGHT));
+        for wrong in ["", "02:00", "2:00-5:00", "24:00-05:00", "02:00-05:60"] {
+            assert!(hours(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod growth;
 pub(crate) mod rate;
 pub(crate) mod slowdown;
 pub(crate) mod threshold;
+pub(crate) mod trend;
 
 use prunella_model::Timestamp;
 

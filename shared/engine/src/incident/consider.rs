@@ -91,6 +91,10 @@ impl Engine {
             self.conclude(id, Verdict::Recovered, "the symptom is gone, on evidence that came late");
             return;
         }
+        if case.it.optimisation.is_some() {
+            self.withdraw_optimisation(id, "the opportunity has passed");
+            return;
+        }
         if case.only_agent() {
             self.close(id, Self::agent_closing(case));
             return;

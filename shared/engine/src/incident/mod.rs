@@ -138,7 +138,9 @@ impl Case {
     /// Whether something is being done to its target, or was just done.
     pub(crate) fn under_repair(&self) -> bool {
         match self.it.state {
-            IncidentState::Repairing { .. } | IncidentState::Verifying { .. } => true,
+            IncidentState::Repairing { .. } => true,
+            // While an optimisation settles its target serves as ever.
+            IncidentState::Verifying { .. } => self.it.optimisation.is_none(),
             IncidentState::Diagnosing
             | IncidentState::Upstream { .. }
             | IncidentState::Held

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use prunella_model::event::EventKind;
-use prunella_model::incident::{Closing, Fault, Hold, Incident, IncidentState, Severity, Stage};
+use prunella_model::incident::{Closing, Fault, Gain, Hold, Incident, IncidentState, Optimisation, Severity, Stage};
 use prunella_model::record::Change;
 use prunella_model::{IncidentId, RuleName, Timestamp};
 
@@ -40,7 +40,9 @@ impl Engine {
             }
         }
         self.wake_watchers(key);
-        if let Some(id) = self.target_at(key).incident {
+        if let Some(id) = self.target_at(key).incident
+            && !present.first().is_some_and(|(_, symptom)| self.give_way(id, symptom))
+        {
             self.join(id, present);
             self.woken.insert(id);
             return;
@@ -139,8 +141,23 @@ impl Engine {
         }
     }
 
-    /// Opens an incident.
+    /// Opens an incident of a fault.
     pub(crate) fn open(&mut self, key: Key, fault: Fault, also: Vec<Fault>) -> IncidentId {
+        self.open_as(key, fault, also, None)
+    }
+
+    /// Opens an incident: of a fault, or of an opportunity.
+    pub(crate) fn open_as(
+        &mut self,
+        key: Key,
+        fault: Fault,
+        also: Vec<Fault>,
+        optimisation: Option<Optimisation>,
+    ) -> IncidentId {
+        let announced = match optimisation {
+            None => EventKind::FaultDetected,
+            Some(_) => EventKind::OpportunityTaken,
+        };
         let id = self.next_incident();
         let health = self.health(key);
         let incident = Incident {
@@ -157,6 +174,7 @@ impl Engine {
             closed_at: None,
             fault,
             also,
+            optimisation,
         };
         let mut case = Case::new(incident, key);
         let summary = case.it.fault.summary.clone();
@@ -168,7 +186,7 @@ impl Engine {
         self.timers.clear(&Timer::Confirm(key));
         self.enter_state(id, IncidentState::Diagnosing);
         self.audit("incident_opened", key, Some(id), summary.clone());
-        self.announce(EventKind::FaultDetected, Some(key), Some(id), summary);
+        self.announce(announced, Some(key), Some(id), summary);
         self.touched(id);
         self.woken.insert(id);
         id
@@ -182,7 +200,7 @@ impl Engine {
             | IncidentState::Upstream { .. }
             | IncidentState::Held
             | IncidentState::NeedsHuman { .. }
-            | IncidentState::Probation { .. } => true,
+            | IncidentState::Probation { .. } => case.it.optimisation.is_none(),
             // What a repair in progress stirs up is judged by verification.
             IncidentState::Repairing { .. } | IncidentState::Verifying { .. } | IncidentState::Closed(_) => false,
         };
@@ -290,6 +308,9 @@ impl Engine {
 
     /// Hands an incident to a person.
     pub(crate) fn escalate(&mut self, id: IncidentId, why: String) {
+        if self.withdraw_optimisation(id, &why) {
+            return;
+        }
         let Some(case) = self.cases.get_mut(&id) else { return };
         if matches!(&case.it.state, IncidentState::NeedsHuman { why: known } if *known == why) {
             return;
@@ -371,7 +392,11 @@ impl Engine {
             Closing::SelfRecovered | Closing::UpstreamRecovered { .. } => {
                 self.announce(EventKind::FaultCleared, Some(key), Some(id), text.clone());
             }
-            Closing::Repaired { .. } | Closing::Cancelled { .. } | Closing::TargetGone | Closing::Disproved { .. } => {}
+            Closing::Repaired { .. }
+            | Closing::Cancelled { .. }
+            | Closing::TargetGone
+            | Closing::Disproved { .. }
+            | Closing::Optimised { .. } => {}
         }
         self.announce(EventKind::IncidentClosed, Some(key), Some(id), text);
         self.shared_after(&case, &shared_closing);
@@ -408,6 +433,12 @@ fn closing_text(closing: &Closing) -> String {
         }
         Closing::UpstreamRecovered { incident: None } => "it recovered when its cause was gone".to_owned(),
         Closing::Cancelled { by } => format!("cancelled by {by}"),
+        Closing::Optimised { gain: Gain::Helped, .. } => "the optimisation helped".to_owned(),
+        Closing::Optimised { gain: Gain::NotHelped, .. } => "the optimisation did not help".to_owned(),
+        Closing::Optimised { gain: Gain::Inconclusive, .. } => {
+            "whether the optimisation helped is not known".to_owned()
+        }
+        Closing::Optimised { gain: Gain::Withdrawn, .. } => "the optimisation was not done".to_owned(),
         Closing::TargetGone => "its target is no longer part of the fleet".to_owned(),
         Closing::Disproved { by: Some(by) } => format!("not what held its victims back: {by} was repaired by itself"),
         Closing::Disproved { by: None } => "the policy no longer looks for shared causes".to_owned(),

@@ -281,8 +281,12 @@ impl Engine {
 
     fn begin_verification(&mut self, id: IncidentId, ended: Timestamp) {
         let now = self.now;
-        let until = now.after(self.policy.verification.deadline);
-        let Some(key) = self.cases.get(&id).map(|case| case.key) else { return };
+        let Some(case) = self.cases.get(&id) else { return };
+        let (key, wait) = match case.it.optimisation {
+            None => (case.key, self.policy.verification.deadline),
+            Some(_) => (case.key, self.policy.optimise.settle),
+        };
+        let until = now.after(wait);
         let health = self.health(key);
         if let Some(case) = self.cases.get_mut(&id) {
             case.since = Some(ended);

@@ -38,6 +38,10 @@ impl Engine {
     /// Looks whether the symptom is gone.
     pub(crate) fn verify(&mut self, id: IncidentId, until: Timestamp) {
         let Some(case) = self.cases.get(&id) else { return };
+        if let Some(kind) = Self::kind_of(case) {
+            self.verify_gain(id, kind, until);
+            return;
+        }
         let (key, over) = (case.key, self.now >= until);
         let since = case.since.unwrap_or(case.it.fault.since);
         let successes = self.policy.verification.successes;

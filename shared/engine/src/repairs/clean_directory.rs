@@ -13,6 +13,9 @@ use crate::target::Life;
 /// Clean until this share of the quota is in use: well below where the rule speaks, so that it does not speak again soon.
 const UNTIL_PERCENT: u8 = 70;
 
+/// Clean until this share when that is no matter of urgency, so that it lasts.
+pub(crate) const ROOMY_PERCENT: u8 = 60;
+
 /// See the module.
 pub(super) struct CleanDirectory;
 
@@ -27,7 +30,7 @@ impl Repair for CleanDirectory {
     }
 
     fn treats(&self) -> &'static [(Cause, f64)] {
-        &[(Cause::DirectoryFull, 0.9)]
+        &[(Cause::DirectoryFull, 0.9), (Cause::DirectoryGrowth, 0.7)]
     }
 
     fn undo(&self) -> Undo {
@@ -46,16 +49,18 @@ impl Repair for CleanDirectory {
         let target = patient.target;
         let directories = &target.report.directories;
         let probes: Vec<_> = target.of_kind(ProbeKind::Directory).collect();
+        let urgent = Cause::of(&patient.diagnosis.cause) != Cause::DirectoryGrowth;
+        let until_percent = if urgent { UNTIL_PERCENT } else { ROOMY_PERCENT };
         let lone = directories.len() == 1 && probes.len() == 1;
         let full = probes.iter().filter(|probe| match &probe.finding {
             Some(Finding::DirectoryUse { used_bytes, quota_bytes }) => {
-                percent(*used_bytes, *quota_bytes) > f64::from(UNTIL_PERCENT)
+                percent(*used_bytes, *quota_bytes) > f64::from(until_percent)
             }
             _ => false,
         });
         let mut steps: Vec<Step> = full
             .filter_map(|probe| directories.iter().find(|it| lone || it.name.as_str() == probe.report.name.as_str()))
-            .map(|it| Step::CleanDirectory { directory: it.name.clone(), until_percent: UNTIL_PERCENT })
+            .map(|it| Step::CleanDirectory { directory: it.name.clone(), until_percent })
             .collect();
         if steps.is_empty() {
             return Err(format!("no directory of {} is declared in agent.toml for its probe", target.report.name));

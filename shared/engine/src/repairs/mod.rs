@@ -1,6 +1,7 @@
 //! What can be done about a cause: one file for each repair, and the table of them.
 
 mod clean_directory;
+pub(crate) use clean_directory::ROOMY_PERCENT;
 mod repair_config;
 mod restart_service;
 

@@ -34,6 +34,7 @@ impl Repair for RestartService {
             (Cause::Deadlock, 0.9),
             (Cause::BadAnswers, 0.7),
             (Cause::MemoryLeak, 0.85),
+            (Cause::MemoryGrowth, 0.7),
             (Cause::QueueBacklog, 0.6),
             (Cause::JobTimeout, 0.5),
             (Cause::QueueExhausted, 0.4),
@@ -70,7 +71,12 @@ impl Repair for RestartService {
 const fn serves(cause: Cause) -> bool {
     matches!(
         cause,
-        Cause::MemoryLeak | Cause::JobTimeout | Cause::QueueExhausted | Cause::QueueBacklog | Cause::JobSlow
+        Cause::MemoryLeak
+            | Cause::MemoryGrowth
+            | Cause::JobTimeout
+            | Cause::QueueExhausted
+            | Cause::QueueBacklog
+            | Cause::JobSlow
     )
 }
 
@@ -98,6 +104,8 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         | Cause::SharedGroup
         | Cause::OutOfReach
         | Cause::Overload
+        | Cause::DirectoryGrowth
+        | Cause::MemoryGrowth
         | Cause::JobTimeout
         | Cause::QueueExhausted
         | Cause::QueueBacklog

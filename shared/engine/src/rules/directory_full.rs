@@ -40,7 +40,8 @@ impl Rule for DirectoryFull {
             let Some(Finding::DirectoryUse { used_bytes, quota_bytes }) = &probe.finding else { continue };
             let used = percent(*used_bytes, *quota_bytes);
             // Between the two values what was said before stands: an open fault stays, a closed one does not return.
-            let line = if it.target.incident.is_some() { it.tuning.clear } else { it.tuning.threshold };
+            let open = it.open.is_some_and(|case| case.faults().any(|fault| fault.rule.as_str() == self.name()));
+            let line = if open { it.tuning.clear } else { it.tuning.threshold };
             if used >= line {
                 return Judgement::Present(Symptom {
                     since: probe.since,

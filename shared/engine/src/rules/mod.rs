@@ -27,6 +27,7 @@ use prunella_model::{ProbeName, RuleName, Timestamp};
 
 use crate::detect::Detector;
 use crate::host::Host;
+use crate::incident::Case;
 use crate::target::Target;
 
 /// The figures of one rule, after the profile and the policy have had their say.
@@ -52,6 +53,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) host: &'a Host,
     /// The target on it.
     pub(crate) target: &'a Target,
+    /// The target's open incident.
+    pub(crate) open: Option<&'a Case>,
     /// The rule's index in [`RULES`].
     pub(crate) rule: usize,
     /// The rule's figures.

@@ -15,8 +15,9 @@
 //! web-1/web data 95                             a directory probe, in percent
 //! web-1/host sample cpu.used_percent 97
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
-//! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT
-//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | commands | knowledge | groups
+//! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT ·
+//! optimise KIND [dry] (the best of that kind)
+//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | opportunities | capacities | commands | knowledge | groups
 //! each h1..h12 LINE with {}
 //! ```
 
@@ -93,6 +94,11 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
             "wait_most" => policy.learning.wait_most = span(),
             "person" => policy.learning.person = span(),
             "explore" => policy.learning.explore = value == "true",
+            "optimise" => {
+                policy.optimise.automatic = true;
+                policy.optimise.hours = value.to_owned().try_into().expect("hours");
+            }
+            "settle" => policy.optimise.settle = span(),
             "forbid" => policy.forbid_repairs = vec![value.parse().expect("a repair name")],
             "unresponsive" => {
                 let off = RuleSetting { enabled: Some(value != "off"), ..RuleSetting::default() };

@@ -85,6 +85,10 @@ fn the_tables_are_sound() {
         assert!(rule.about.len() > 40, "{} is documented", rule.name);
         assert!(decided.contains(rule.name), "no scenario exercises the rule {}", rule.name);
     }
+    for kind in catalogue::opportunities() {
+        assert!(kind.about.len() > 40, "{} is documented", kind.name);
+        assert!(decided.contains(kind.name), "no scenario exercises the opportunity {}", kind.name);
+    }
     for repair in &repairs {
         assert!(repair.about.len() > 40 && repair.undo.len() > 20 && repair.verify.len() > 20, "{}", repair.name);
         assert!(!repair.treats.is_empty(), "{} treats something", repair.name);

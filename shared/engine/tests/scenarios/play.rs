@@ -318,6 +318,15 @@ impl World {
                 why: "as asked".to_owned(),
                 dry_run: words.has("dry"),
             },
+            "optimise" => {
+                let known = self.engine.opportunities();
+                let mut fits = known.iter().filter(|it| words.0.get(1).is_some_and(|kind| *kind == it.kind));
+                Request::Optimise {
+                    opportunity: fits.next().map_or_else(|| "none".to_owned(), |it| it.id.clone()),
+                    why: "as asked".to_owned(),
+                    dry_run: words.has("dry"),
+                }
+            }
             "cancel" => {
                 // `cancel 3 WHY` is the third of those that are open.
                 let number = words.0.get(1).and_then(|it| it.parse::<usize>().ok());
@@ -514,6 +523,26 @@ impl World {
             let fleet = self.engine.fleet(self.now);
             let why = fleet.throttle_why.map_or_else(String::new, |why| format!(" ({why})"));
             lines.push(format!("fleet: mode {}, {:?}{why}", fleet.mode.as_str(), fleet.throttle));
+        }
+        if what == "capacities" {
+            lines.extend(self.engine.capacities(self.now).iter().map(|it| {
+                let figure = |it: Option<f64>| it.map_or("—".to_owned(), |it| format!("{it:.1}"));
+                let end = it
+                    .exhausted_at
+                    .map_or("—".to_owned(), |at| format!("{} h", at.since(self.now).as_secs() / 3_600));
+                let (now, per_day) = (figure(it.used_percent), figure(it.per_day));
+                format!("{} {} is at {now} %, {per_day} a day, exhausted in {end}", it.target, it.metric)
+            }));
+        }
+        if what == "opportunities" {
+            lines.extend(self.engine.opportunities().iter().map(|it| {
+                let safe = it.not_automatic.as_ref().map_or("safe".to_owned(), |why| format!("not unasked: {why}"));
+                let figures = format!("score {:.2} = {:.2} × {:.2}", it.score, it.priority, it.confidence);
+                format!(
+                    "{} of {} by {}: {}; {}; {figures}; {safe}",
+                    it.kind, it.target, it.repair, it.summary, it.effect
+                )
+            }));
         }
         if what == "queue" {
             let it = self.engine.repair_queue();
