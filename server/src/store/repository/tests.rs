@@ -42,6 +42,7 @@ pub(crate) fn incident(counter: u64) -> Incident {
         holds: Vec::new(),
         released: Vec::new(),
         recovered_at: None,
+        optimisation: None,
         closed_at: None,
     }
 }
