@@ -55,8 +55,8 @@ impl Brake for NeverHealthy {
     }
 
     fn about(&self) -> &'static str {
-        "Never act on a target that is healthy by its own probes, unless a rule sees a symptom of it, or a person has \
-         reported what the probes do not see. Releases when either is so."
+        "Never act on a target that is healthy by its own probes, unless a rule sees a symptom of it, a person has reported \
+         what the probes do not see, or an opportunity of it is measured. Releases when one of these is so."
     }
 
     fn class(&self) -> Class {
@@ -72,6 +72,8 @@ impl Brake for NeverHealthy {
         }
         let since = engine.since_of(ask.case);
         let seen = match engine.presence(ask.case, since) {
+            // An opportunity is of what is well; its own measurement must show it.
+            Presence::Present(_) if ask.case.it.optimisation.is_some() => true,
             Presence::Present(present) => {
                 present.iter().any(|(rule, _)| rules::index_of(rule).is_some() || engine.custom_index(rule).is_some())
             }
