@@ -4,6 +4,7 @@
 mod agent;
 mod cause;
 mod detect;
+mod engine;
 mod figures;
 mod learn;
 mod mttr;
@@ -22,6 +23,7 @@ Examples:
   prunella bench cause ./petshop          how often the true cause of a failure is named
   prunella bench detect ./data            how well anomalies are found on labelled data
   prunella bench learn                    how well repairs are chosen, in generated worlds
+  prunella bench engine                   what a sample and an event cost the engine
   prunella bench mttr --json              for programs
 
 Build with --release first: a debug build measures the compiler.";
@@ -46,6 +48,8 @@ enum What {
     Detect(detect::DetectArgs),
     /// How well repairs are chosen: against other ways of choosing and an oracle, in generated worlds.
     Learn(learn::LearnArgs),
+    /// What a sample and an event cost the engine, in a fleet of 10,000 hosts.
+    Engine(engine::EngineArgs),
 }
 
 impl BenchArgs {
@@ -60,6 +64,7 @@ impl BenchArgs {
             What::Cause(it) => it.run(common),
             What::Detect(it) => it.run(common),
             What::Learn(it) => it.run(common),
+            What::Engine(it) => it.run(common),
         }
     }
 }

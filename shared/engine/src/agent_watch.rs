@@ -30,6 +30,8 @@ pub(crate) struct AgentWatch {
     pub(crate) asked: Option<(Timestamp, Timestamp)>,
     /// When its streams broke without a goodbye, newest last.
     pub(crate) breaks: VecDeque<Timestamp>,
+    /// When its latest measurement was taken; null before the first.
+    pub(crate) measured: Option<Timestamp>,
     /// Since when it only observes without its administrator wanting that; null while it acts.
     pub(crate) observes: Option<Timestamp>,
     /// How many commands in a row it refused for reasons that lie in itself; null before its first answer.

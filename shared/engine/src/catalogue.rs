@@ -31,6 +31,8 @@ pub struct RuleEntry {
     pub hold: Duration,
     /// How many in a row, or in the window.
     pub count: u32,
+    /// Whether it only says what it would have opened.
+    pub shadow: bool,
 }
 
 /// One repair.
@@ -77,7 +79,7 @@ pub struct BrakeEntry {
 /// All rules, with their figures under a policy.
 #[must_use]
 pub fn rules(policy: &FleetPolicy) -> Vec<RuleEntry> {
-    let entry = |(rule, it): (&&dyn crate::rules::Rule, crate::rules::Tuning)| RuleEntry {
+    let entry = |(number, (rule, it)): (usize, (&&dyn crate::rules::Rule, crate::rules::Tuning))| RuleEntry {
         name: rule.name(),
         about: rule.about(),
         enabled: it.enabled,
@@ -86,8 +88,9 @@ pub fn rules(policy: &FleetPolicy) -> Vec<RuleEntry> {
         clear: it.clear,
         hold: it.hold,
         count: it.count,
+        shadow: crate::rules::in_shadow(policy, number),
     };
-    RULES.iter().zip(tune(policy)).map(entry).collect()
+    RULES.iter().zip(tune(policy)).enumerate().map(entry).collect()
 }
 
 /// All repairs, in the order of the ladder.

@@ -48,6 +48,10 @@ pub(crate) enum Cause {
     QueueBacklog,
     /// Jobs take longer than they used to.
     JobSlow,
+    /// A share that rises will reach its end.
+    Exhaustion,
+    /// Something is unusual, and nothing says why. That is no licence to do anything.
+    Unusual,
     /// An agent is heard, but its probes do not look.
     AgentStalled,
     /// A probe cannot look.
@@ -70,7 +74,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::Killed,
         Self::Hung,
         Self::BadAnswers,
@@ -91,6 +95,8 @@ impl Cause {
         Self::QueueExhausted,
         Self::QueueBacklog,
         Self::JobSlow,
+        Self::Exhaustion,
+        Self::Unusual,
         Self::AgentStalled,
         Self::ProbeBroken,
         Self::AgentUnstable,
@@ -125,6 +131,8 @@ impl Cause {
             Self::QueueExhausted => "queue_exhausted",
             Self::QueueBacklog => "queue_backlog",
             Self::JobSlow => "job_slow",
+            Self::Exhaustion => "exhaustion",
+            Self::Unusual => "unusual",
             Self::AgentStalled => "agent_stalled",
             Self::ProbeBroken => "probe_broken",
             Self::AgentUnstable => "agent_unstable",
@@ -156,6 +164,7 @@ impl Cause {
             | Self::BadVersion
             | Self::Declared
             | Self::JobTimeout
+            | Self::Unusual
             | Self::Unknown => Category::Operational,
             Self::ConfigCorrupted | Self::SharedChange => Category::GovernanceDrift,
             Self::DirectoryFull
@@ -163,6 +172,7 @@ impl Cause {
             | Self::Overload
             | Self::DirectoryGrowth
             | Self::MemoryGrowth
+            | Self::Exhaustion
             | Self::QueueExhausted
             | Self::QueueBacklog
             | Self::JobSlow => Category::StabilityThreat,
@@ -183,7 +193,9 @@ impl Cause {
     /// Nothing restarts an ended process or empties a directory by itself; what hangs sometimes comes back.
     pub(crate) const fn self_recovery(self) -> Duration {
         match self {
-            Self::Hung | Self::Deadlock | Self::BadAnswers | Self::Declared | Self::Unknown => Duration::from_secs(600),
+            Self::Hung | Self::Deadlock | Self::BadAnswers | Self::Declared | Self::Unusual | Self::Unknown => {
+                Duration::from_secs(600)
+            }
             Self::Upstream
             | Self::SharedDependency
             | Self::SharedChange
@@ -200,6 +212,7 @@ impl Cause {
             | Self::MemoryLeak
             | Self::DirectoryGrowth
             | Self::MemoryGrowth
+            | Self::Exhaustion
             | Self::ProbeBroken
             | Self::ClockSkew
             | Self::AgentObserves

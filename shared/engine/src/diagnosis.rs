@@ -170,6 +170,11 @@ impl Engine {
             if let Some(insight) = self.why_declared(case, target, present, &mut draft) {
                 return insight;
             }
+        } else if has(rules::EXHAUSTION) {
+            (draft.cause, draft.confidence) = (Cause::Exhaustion, 0.8);
+            draft.reject(Cause::Overload, "it has not run out yet");
+        } else if present.iter().all(|(name, _)| [rules::LOG_ERRORS, rules::ANOMALY].contains(&name.as_str())) {
+            (draft.cause, draft.confidence) = (Cause::Unusual, 0.3);
         } else if present.iter().any(|(name, _)| rules::index_of(name).is_some()) {
             (draft.cause, draft.confidence) = (Cause::Overload, 0.6);
         }

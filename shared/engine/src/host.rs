@@ -13,6 +13,7 @@ use crate::detect::Watch;
 use crate::detect::trend::Trend;
 use crate::key::{at, next};
 use crate::target::Target;
+use crate::unusual::{Habit, Unusual};
 use crate::view::HostState;
 
 /// The most series that one stream may name: a hostile agent must not fill the server's memory.
@@ -59,6 +60,8 @@ pub(crate) struct Series {
     pub(crate) feeds_all: Vec<u32>,
     /// Where it is heading, for what can run out.
     pub(crate) trend: Option<Box<Trend>>,
+    /// What is normal for it.
+    pub(crate) habit: Habit,
 }
 
 /// One host.
@@ -92,6 +95,8 @@ pub(crate) struct Host {
     pub(crate) names: BTreeMap<TargetName, u32>,
     /// Its series, by the number that the agent chose.
     pub(crate) series: Vec<Option<Series>>,
+    /// Whether it is unlike itself.
+    pub(crate) unusual: Unusual,
     /// Its open incidents.
     pub(crate) incidents: BTreeSet<IncidentId>,
     /// How many of those count for the fleet's breaker.
@@ -126,6 +131,7 @@ impl Host {
             targets: Vec::new(),
             names: BTreeMap::new(),
             series: Vec::new(),
+            unusual: Unusual::default(),
             incidents: BTreeSet::new(),
             troubles: 0,
             repairs: VecDeque::new(),

@@ -15,8 +15,9 @@ use crate::detect::Watch;
 use crate::detect::trend::{Keeps, Trend};
 use crate::host::{Host, Link, Series};
 use crate::key::{Key, at, next};
-use crate::rules::RULES;
+use crate::rules::{self, RULES};
 use crate::timers::Timer;
+use crate::unusual::Habit;
 
 /// The series of a target, with the detectors and the custom rules that want it.
 fn series(name: &SeriesName, target: u32, custom: &[Custom]) -> Series {
@@ -27,7 +28,7 @@ fn series(name: &SeriesName, target: u32, custom: &[Custom]) -> Series {
         .collect();
     let (feeds, feeds_all) = custom::feeds(custom, name.metric.as_str(), name.target.is_host());
     let trend = trend(name).map(Box::new);
-    Series { target, metric: name.metric.clone(), value: None, watches, feeds, feeds_all, trend }
+    Series { target, metric: name.metric.clone(), value: None, watches, feeds, feeds_all, trend, habit: Habit::default() }
 }
 
 /// What is remembered of the last day of a series, where it measures something that can run out.
@@ -327,6 +328,14 @@ impl Engine {
     fn measure(&mut self, index: u32, frame: &Frame, seen_at: Timestamp, touched: &mut Vec<u32>) -> Stirred {
         let mut stirred = Stirred::new();
         let it = &mut self.hosts[at(index)];
+        if let Some(tuning) = rules::index_of(rules::ANOMALY).and_then(|rule| self.tuning.get(rule))
+            && it.close_minute(tuning, seen_at)
+        {
+            touched.push(it.ensure(&TargetName::host()));
+        }
+        if !frame.samples.is_empty() {
+            it.agent.measured = Some(seen_at);
+        }
         let targets = it.targets.len();
         for sample in &frame.samples {
             let Some(Some(series)) = it.series.get_mut(at(sample.series)) else { continue };
@@ -339,13 +348,14 @@ impl Engine {
             if series.value.replace(sample.value) != Some(sample.value) {
                 Self::stirred_by(series, targets, &mut stirred);
             }
+            series.habit.add(sample.value);
             for watch in &mut series.watches {
                 let tuning = &self.tuning[watch.rule];
                 if watch.detector.feed(tuning, seen_at, sample.value) {
                     touched.push(series.target);
                 }
                 if let Some(due) = watch.detector.deadline(tuning) {
-                    self.timers.ensure(Timer::Series(index, sample.series), due, self.now);
+                    self.timers.sooner(Timer::Series(index, sample.series), due, self.now);
                 }
             }
         }
@@ -379,7 +389,7 @@ impl Engine {
                 watch.detector.gap();
             }
             if let Some(due) = watch.detector.deadline(tuning) {
-                self.timers.ensure(Timer::Series(index, number), due, self.now);
+                self.timers.sooner(Timer::Series(index, number), due, self.now);
             }
         }
         if raised {

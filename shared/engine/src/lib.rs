@@ -43,6 +43,7 @@ mod target;
 mod text;
 mod timers;
 mod topology;
+mod unusual;
 pub mod view;
 mod views;
 

@@ -15,6 +15,9 @@ use crate::incident::verify::{TICK_LEAST, TICK_MOST};
 /// How many verdicts of one probe are remembered: enough for every rule that counts.
 const SIGHTINGS: usize = 8;
 
+/// How many looks of a log probe that found something are remembered.
+const LOOKS: usize = 64;
+
 /// How many ends of the process are remembered.
 const EXITS: usize = 8;
 
@@ -54,12 +57,23 @@ pub(crate) struct Probe {
     pub(crate) row: u32,
     /// When the newest of those was made, by the host's clock.
     counted: Timestamp,
+    /// How many matching lines each of the latest looks of a log probe found, by the host's clock, newest last.
+    pub(crate) lines: VecDeque<(Timestamp, u64)>,
 }
 
 impl Probe {
     fn new(report: ProbeReport) -> Self {
         let zero = Timestamp::ZERO;
-        Self { report, recent: VecDeque::new(), finding: None, since: zero, since_at: zero, row: 0, counted: zero }
+        Self {
+            report,
+            recent: VecDeque::new(),
+            finding: None,
+            since: zero,
+            since_at: zero,
+            row: 0,
+            counted: zero,
+            lines: VecDeque::new(),
+        }
     }
 
     /// The newest verdict, fresh or not.
@@ -116,6 +130,14 @@ impl Probe {
                 self.finding = Some(seen.finding.clone());
                 return true;
             }
+        }
+        if let Finding::LinesMatched { count, .. } = &seen.finding
+            && *count > 0
+        {
+            if self.lines.len() == LOOKS {
+                self.lines.pop_front();
+            }
+            self.lines.push_back((seen.at, *count));
         }
         let same = self.recent.back().is_some_and(|last| last.status == seen.status);
         if same {
@@ -240,6 +262,8 @@ pub(crate) struct Target {
     pub(crate) relapses: VecDeque<Timestamp>,
     /// Rules that a person silenced by cancelling an incident; lifted when their symptom is gone.
     pub(crate) muted: BTreeSet<RuleName>,
+    /// Rules in shadow that speak now.
+    pub(crate) shadowed: BTreeSet<RuleName>,
     /// Incidents whose diagnosis stands on this target.
     pub(crate) watchers: BTreeSet<IncidentId>,
     /// The groups that it belongs to.
@@ -273,6 +297,7 @@ impl Target {
             past: VecDeque::new(),
             relapses: VecDeque::new(),
             muted: BTreeSet::new(),
+            shadowed: BTreeSet::new(),
             watchers: BTreeSet::new(),
             groups: Vec::new(),
             ailing: false,
@@ -318,6 +343,7 @@ impl Target {
     pub(crate) fn clock_was_set(&mut self) {
         for probe in &mut self.probes {
             probe.recent.clear();
+            probe.lines.clear();
             (probe.row, probe.counted) = (0, Timestamp::ZERO);
         }
     }

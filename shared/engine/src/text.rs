@@ -18,6 +18,15 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
+/// Seconds of which only the size matters: `40 s`, `25 min`, `3 h`.
+pub(crate) fn about(secs: f64) -> String {
+    match secs {
+        _ if secs < 60.0 => format!("{secs:.0} s"),
+        _ if secs < 5_400.0 => format!("{:.0} min", secs / 60.0),
+        _ => format!("{:.0} h", secs / 3_600.0),
+    }
+}
+
 /// Bytes as a person reads them.
 pub(crate) fn bytes(bytes: f64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

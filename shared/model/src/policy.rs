@@ -243,6 +243,8 @@ pub struct RuleSetting {
     pub hold: Option<Duration>,
     /// How many times in a row, for rules that count.
     pub count: Option<u32>,
+    /// True: it only says what it would have opened. A rule that learns starts so; false promotes it.
+    pub shadow: Option<bool>,
 }
 
 /// How the health of the fleet is watched.

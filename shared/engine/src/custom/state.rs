@@ -323,10 +323,10 @@ fn shown_by(uses: &Uses, target: &crate::target::Target) -> Option<prunella_mode
 }
 
 impl Engine {
-    /// Whether a rule opens incidents: every shipped one, and every custom one that is not in shadow.
+    /// Whether a rule opens incidents: every one that is not in shadow.
     pub(crate) fn speaks(&self, rule: usize) -> bool {
         match rule.checked_sub(RULES.len()) {
-            None => true,
+            None => !crate::rules::in_shadow(&self.policy, rule),
             Some(custom) => self.custom.get(custom).is_some_and(|it| !it.rule.shadow),
         }
     }

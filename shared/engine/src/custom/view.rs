@@ -25,7 +25,7 @@ impl Engine {
             about: it.about.to_owned(),
             custom: false,
             enabled: it.enabled,
-            shadow: false,
+            shadow: it.shadow,
             severity: it.severity,
             hold: it.hold,
             actions: Vec::new(),

@@ -106,10 +106,11 @@ impl Growth {
 }
 
 /// The normal score of Kendall's S, corrected for continuity. With `n` floors this takes n²/2 comparisons, once a block.
-fn kendall(values: &VecDeque<f64>) -> f64 {
+pub(super) fn kendall<'a>(values: impl IntoIterator<Item = &'a f64, IntoIter: Clone + ExactSizeIterator>) -> f64 {
+    let values = values.into_iter();
     let mut s = 0_i32;
-    for (i, later) in values.iter().enumerate() {
-        for earlier in values.iter().take(i) {
+    for (i, later) in values.clone().enumerate() {
+        for earlier in values.clone().take(i) {
             s += match later.total_cmp(earlier) {
                 std::cmp::Ordering::Greater => 1,
                 std::cmp::Ordering::Less => -1,

@@ -5,7 +5,9 @@
 
 pub mod anomaly;
 pub(crate) mod backlog;
+pub(crate) mod forecast;
 pub(crate) mod growth;
+pub mod peers;
 pub(crate) mod rate;
 pub(crate) mod slowdown;
 pub(crate) mod threshold;
@@ -15,6 +17,7 @@ use prunella_model::Timestamp;
 
 use crate::rules::Tuning;
 use backlog::Backlog;
+use forecast::Forecast;
 use growth::Growth;
 use slowdown::Slowdown;
 use threshold::Threshold;
@@ -39,6 +42,8 @@ pub(crate) enum Detector {
     Backlog(Backlog),
     /// Slower than its own history.
     Slowdown(Slowdown),
+    /// A share that will reach its end.
+    Forecast(Box<Forecast>),
 }
 
 /// What a detector has to say.
@@ -60,6 +65,7 @@ impl Detector {
             Self::Growth(it) => it.feed(tuning, at, value),
             Self::Backlog(it) => it.feed(tuning, at, value),
             Self::Slowdown(it) => it.feed(tuning, at, value),
+            Self::Forecast(it) => it.feed(tuning, at, value),
         }
     }
 
@@ -68,7 +74,7 @@ impl Detector {
         match self {
             Self::Threshold(it) => it.pass(tuning, at),
             Self::Slowdown(it) => it.pass(tuning, at),
-            Self::Growth(_) | Self::Backlog(_) => false,
+            Self::Growth(_) | Self::Backlog(_) | Self::Forecast(_) => false,
         }
     }
 
@@ -77,7 +83,7 @@ impl Detector {
         match self {
             Self::Threshold(it) => it.deadline(tuning),
             Self::Slowdown(it) => it.deadline(tuning),
-            Self::Growth(_) | Self::Backlog(_) => None,
+            Self::Growth(_) | Self::Backlog(_) | Self::Forecast(_) => None,
         }
     }
 
@@ -88,6 +94,7 @@ impl Detector {
             Self::Growth(it) => it.alarm(),
             Self::Backlog(it) => it.alarm(),
             Self::Slowdown(it) => it.alarm(),
+            Self::Forecast(it) => it.alarm(),
         }
     }
 
@@ -98,6 +105,8 @@ impl Detector {
             Self::Growth(it) => it.restart(),
             Self::Backlog(it) => it.gap(),
             Self::Slowdown(it) => it.gap(),
+            // A short gap is bridged, a long one seen by itself.
+            Self::Forecast(_) => {}
         }
     }
 
@@ -107,6 +116,7 @@ impl Detector {
             // A queue and the time that its jobs take outlive a run of who works on them.
             Self::Threshold(_) | Self::Backlog(_) | Self::Slowdown(_) => {}
             Self::Growth(it) => it.restart(),
+            Self::Forecast(it) => it.restart(),
         }
     }
 }

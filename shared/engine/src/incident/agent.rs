@@ -126,7 +126,7 @@ impl Engine {
                 true => (Cause::ClockSkew, 0.95),
                 false => (Cause::AgentObserves, 0.9),
             }
-        } else if has(rules::AGENT_STALLED) {
+        } else if has(rules::AGENT_STALLED) || has(rules::METRICS_ABSENT) {
             (Cause::AgentStalled, 0.8)
         } else if has(rules::AGENT_FLAPPING) {
             (Cause::AgentUnstable, 0.7)

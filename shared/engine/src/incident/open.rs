@@ -29,8 +29,10 @@ impl Engine {
         let in_force: Vec<usize> = (0..rules::RULES.len()).chain(custom.filter(|rule| self.speaks(*rule))).collect();
         for rule in in_force {
             match self.judge(rule, key, Timestamp::ZERO) {
+                Judgement::Present(symptom) if !self.speaks(rule) => self.would_open(key, rule, &symptom),
                 Judgement::Present(symptom) => present.push((rule, symptom)),
                 Judgement::Absent(_) => {
+                    self.still(key, rule);
                     if !self.target_at(key).muted.is_empty() {
                         let name = self.rule_name(rule).to_owned();
                         self.target_mut(key).muted.retain(|it| it.as_str() != name);
@@ -66,6 +68,24 @@ impl Engine {
         let mut faults = faults.into_iter();
         if let Some(first) = faults.next() {
             self.open(key, first, faults.collect());
+        }
+    }
+
+    /// A shipped rule speaks in shadow: that is said once, and nothing follows from it.
+    fn would_open(&mut self, key: Key, rule: usize, symptom: &Symptom) {
+        let Some(name) = rules::RULES.get(rule).map(|it| it.name()) else { return };
+        if self.target_mut(key).shadowed.insert(RuleName::of(name)) {
+            let line = format!("in shadow, {name}: {}", symptom.summary);
+            self.audit("shadow_fault", key, None, line.clone());
+            self.announce(EventKind::ShadowFault, Some(key), None, line);
+        }
+    }
+
+    /// A rule is silent, in shadow or not: what it says next is news.
+    fn still(&mut self, key: Key, rule: usize) {
+        if !self.target_at(key).shadowed.is_empty() {
+            let name = self.rule_name(rule).to_owned();
+            self.target_mut(key).shadowed.retain(|it| it.as_str() != name);
         }
     }
 

@@ -110,6 +110,8 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         | Cause::QueueExhausted
         | Cause::QueueBacklog
         | Cause::JobSlow
+        | Cause::Exhaustion
+        | Cause::Unusual
         | Cause::AgentStalled
         | Cause::ProbeBroken
         | Cause::AgentUnstable

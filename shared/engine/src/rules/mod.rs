@@ -5,12 +5,16 @@ mod agent_observes;
 mod agent_outdated;
 mod agent_refuses;
 mod agent_stalled;
+mod anomaly;
 mod crash_loop;
 mod deadlock;
 mod directory_full;
+mod exhaustion;
 pub(crate) use directory_full::percent;
 mod host_silent;
+mod log_errors;
 mod memory_leak;
+mod metrics_absent;
 mod probe_broken;
 mod process_down;
 mod queues;
@@ -111,6 +115,11 @@ pub(crate) trait Rule: Sync {
     fn about_agent(&self) -> bool {
         false
     }
+    /// Whether it learns what is normal instead of being told. Such a rule starts in shadow: it says what it would have
+    /// opened, and opens nothing until the policy says so.
+    fn learns(&self) -> bool {
+        false
+    }
     /// The detector that it wants on a series, if it measures that one.
     fn watches(&self, _series: &SeriesName) -> Option<Detector> {
         None
@@ -118,7 +127,7 @@ pub(crate) trait Rule: Sync {
 }
 
 /// All rules. A fault is named by its rule; the order is that in which they are asked.
-pub(crate) static RULES: [&dyn Rule; 20] = [
+pub(crate) static RULES: [&dyn Rule; 27] = [
     &process_down::ProcessDown,
     &crash_loop::CrashLoop,
     &unresponsive::Unresponsive,
@@ -139,6 +148,13 @@ pub(crate) static RULES: [&dyn Rule; 20] = [
     &agent_refuses::AgentRefuses,
     &agent_outdated::AgentOutdated,
     &deadlock::Deadlock,
+    &metrics_absent::MetricsAbsent,
+    &exhaustion::Exhaustion,
+    &log_errors::LogErrors,
+    &resources::CPU_HIGH,
+    &resources::MEMORY_HIGH,
+    &resources::DISK_HIGH,
+    &anomaly::Anomaly,
 ];
 
 /// The names of the rules that other parts of the engine speak of.
@@ -159,6 +175,10 @@ pub(crate) const AGENT_OBSERVES: &str = "agent_observes";
 pub(crate) const AGENT_REFUSES: &str = "agent_refuses";
 pub(crate) const DEADLOCK: &str = "deadlock";
 pub(crate) const AGENT_OUTDATED: &str = "agent_outdated";
+pub(crate) const METRICS_ABSENT: &str = "metrics_absent";
+pub(crate) const EXHAUSTION: &str = "exhaustion";
+pub(crate) const LOG_ERRORS: &str = "log_errors";
+pub(crate) const ANOMALY: &str = "anomaly";
 
 /// How many rules, from the first, tell whether a target does its service.
 pub(crate) const ABOUT_SERVICE: usize = 3;
@@ -176,6 +196,12 @@ pub(crate) fn index(name: &RuleName) -> Option<usize> {
 /// Whether the rule of that name judges the agent of a host rather than what the agent watches.
 pub(crate) fn about_agent(name: &RuleName) -> bool {
     index(name).is_some_and(|rule| RULES[rule].about_agent())
+}
+
+/// Whether a rule only says what it would have opened.
+pub(crate) fn in_shadow(policy: &FleetPolicy, rule: usize) -> bool {
+    let setting = policy.rules.iter().find(|(name, _)| name.as_str() == RULES[rule].name());
+    setting.and_then(|(_, it)| it.shadow).unwrap_or_else(|| RULES[rule].learns())
 }
 
 /// The figures of every rule under a policy: the shipped ones, then the custom ones.

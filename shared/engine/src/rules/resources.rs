@@ -62,6 +62,39 @@ pub(crate) fn impossible(metric: &str, value: f64) -> bool {
     share && !(-1.0..=101.0).contains(&value)
 }
 
+/// Processor, before it is saturated.
+pub(super) const CPU_HIGH: Pressure = Pressure {
+    name: "cpu_high",
+    about: "A warning: a host used 70 percent of its processors or more for 15 minutes; it is well again below 60.",
+    begins: "cpu.",
+    threshold: 70.0,
+    clear: 60.0,
+    hold: Duration::from_secs(900),
+    severity: Severity::Low,
+};
+
+/// Memory, before it is low.
+pub(super) const MEMORY_HIGH: Pressure = Pressure {
+    name: "memory_high",
+    about: "A warning: a host used 80 percent of its memory or more for 15 minutes; it is well again below 75.",
+    begins: "memory.",
+    threshold: 80.0,
+    clear: 75.0,
+    hold: Duration::from_secs(900),
+    severity: Severity::Low,
+};
+
+/// Disk, before it is low.
+pub(super) const DISK_HIGH: Pressure = Pressure {
+    name: "disk_high",
+    about: "A warning: a file system of a host was 85 percent full or more for 15 minutes; it is well again below 80.",
+    begins: "disk.",
+    threshold: 85.0,
+    clear: 80.0,
+    hold: Duration::from_secs(900),
+    severity: Severity::Low,
+};
+
 impl Rule for Pressure {
     fn name(&self) -> &'static str {
         self.name

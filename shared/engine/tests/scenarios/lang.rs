@@ -14,6 +14,8 @@
 //! web-1/web conf changed · known               a file probe
 //! web-1/web data 95                             a directory probe, in percent
 //! web-1/host sample cpu.used_percent 97
+//! web-1/host ramp cpu.used_percent 40 60 2h 1m   samples from one value to another, one each minute
+//! web-1/web log 12                             a log probe that found so many lines
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
 //! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT ·
 //! optimise KIND [dry] (the best of that kind)
@@ -99,6 +101,10 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
                 policy.optimise.hours = value.to_owned().try_into().expect("hours");
             }
             "settle" => policy.optimise.settle = span(),
+            "anomaly_shadow" => {
+                let promoted = RuleSetting { shadow: Some(value == "true"), ..RuleSetting::default() };
+                policy.rules.insert(RuleName::of("anomaly"), promoted);
+            }
             "forbid" => policy.forbid_repairs = vec![value.parse().expect("a repair name")],
             "unresponsive" => {
                 let off = RuleSetting { enabled: Some(value != "off"), ..RuleSetting::default() };
@@ -182,6 +188,7 @@ pub(crate) fn kind(probe: &str) -> ProbeKind {
         "host" => ProbeKind::Host,
         "conf" => ProbeKind::File,
         "data" => ProbeKind::Directory,
+        "log" => ProbeKind::Log,
         _ => ProbeKind::Http,
     }
 }
@@ -284,6 +291,11 @@ pub(crate) fn finding(kind: ProbeKind, words: &Words<'_>) -> (Status, Finding) {
             let percent: u64 = percent.parse().expect("a percentage");
             let found = Finding::DirectoryUse { used_bytes: percent * 10, quota_bytes: 1_000 };
             (if percent >= 90 { Status::Down } else { Status::Up }, found)
+        }
+        (ProbeKind::Log, count) => {
+            let count = count.parse().expect("a count");
+            let last = if count > 0 { "ERROR: it broke".to_owned() } else { String::new() };
+            (if count > 0 { Status::Down } else { Status::Up }, Finding::LinesMatched { count, last })
         }
         (_, "up") => (Status::Up, Finding::Answered { latency: Duration::from_millis(1) }),
         (_, "500") => (Status::Down, Finding::BadAnswer { code: Some(500), why: "not 200".to_owned() }),

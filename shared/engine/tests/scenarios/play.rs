@@ -174,6 +174,7 @@ impl World {
             "forget" => self.step(Event::Forget { host: host(rest), by: OperatorName::of("ann") }),
             "restart" => self.restart(),
             "show" => self.show(rest),
+            _ if words.has("ramp") => self.ramp(first, &words),
             _ => self.seen(first, &words),
         }
     }
@@ -257,6 +258,20 @@ impl World {
         }
         if agent.connected && !agent.mute && !words.has("unsaid") {
             self.step(Event::Frame { host: it.host, frame });
+        }
+    }
+
+    /// `ramp METRIC FROM TO SPAN EVERY`: samples from one value to another, with some noise that is always the same.
+    fn ramp(&mut self, first: &str, words: &Words<'_>) {
+        let number = |place: usize| words.0[place].parse::<f64>().expect("a value");
+        let span = |place: usize| parse_span(words.0[place]).expect("a span");
+        let (from, to, whole, every) = (number(2), number(3), span(4), span(5));
+        let count = u32::try_from(whole.as_millis() / every.as_millis()).expect("few samples");
+        for i in 1..=count {
+            self.pass(every);
+            let noise = 0.2 * (f64::from(i) * 37.7).sin();
+            let value = from + (to - from) * f64::from(i) / f64::from(count) + noise;
+            self.seen(first, &Words::of(&format!("sample {} {value}", words.0[1])));
         }
     }
 
