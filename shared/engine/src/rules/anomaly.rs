@@ -32,7 +32,7 @@ impl Rule for Anomaly {
         }
     }
 
-    fn learns(&self) -> bool {
+    fn starts_in_shadow(&self) -> bool {
         true
     }
 

@@ -17,7 +17,7 @@ impl Rule for MetricsAbsent {
 
     fn about(&self) -> &'static str {
         "An agent that had measurements is heard, but has sent none for 15 minutes, although even unchanged \
-         ones are said again each minute. Whatever is judged by measurements is blind meanwhile."
+         ones are said again each minute. Whatever is judged by measurements is blind meanwhile. It starts in shadow."
     }
 
     fn shipped(&self, _profile: Profile) -> Tuning {
@@ -29,6 +29,10 @@ impl Rule for MetricsAbsent {
             hold: Duration::from_secs(900),
             count: 1,
         }
+    }
+
+    fn starts_in_shadow(&self) -> bool {
+        true
     }
 
     fn about_agent(&self) -> bool {

@@ -115,9 +115,9 @@ pub(crate) trait Rule: Sync {
     fn about_agent(&self) -> bool {
         false
     }
-    /// Whether it learns what is normal instead of being told. Such a rule starts in shadow: it says what it would have
-    /// opened, and opens nothing until the policy says so.
-    fn learns(&self) -> bool {
+    /// Whether it is shipped in shadow, because it learns what is normal instead of being told, or is not proven yet: it
+    /// says what it would have opened, and opens nothing until the policy says so.
+    fn starts_in_shadow(&self) -> bool {
         false
     }
     /// The detector that it wants on a series, if it measures that one.
@@ -201,7 +201,7 @@ pub(crate) fn about_agent(name: &RuleName) -> bool {
 /// Whether a rule only says what it would have opened.
 pub(crate) fn in_shadow(policy: &FleetPolicy, rule: usize) -> bool {
     let setting = policy.rules.iter().find(|(name, _)| name.as_str() == RULES[rule].name());
-    setting.and_then(|(_, it)| it.shadow).unwrap_or_else(|| RULES[rule].learns())
+    setting.and_then(|(_, it)| it.shadow).unwrap_or_else(|| RULES[rule].starts_in_shadow())
 }
 
 /// The figures of every rule under a policy: the shipped ones, then the custom ones.
