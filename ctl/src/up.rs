@@ -158,7 +158,8 @@ async fn put_policy(fleet: &Fleet, text: &str) -> anyhow::Result<()> {
     if std::fs::read_to_string(&kept).is_ok_and(|it| it == text) {
         return Ok(());
     }
-    let request = pb::UpdatePolicyRequest { toml: text.to_owned(), etag: String::new(), validate_only: false };
+    let request =
+        pb::UpdatePolicyRequest { toml: text.to_owned(), etag: String::new(), validate_only: false, at_once: true };
     admin.update_policy(request).await.context("putting the file's [policy] in force")?;
     std::fs::write(&kept, text).with_context(|| format!("writing {}", kept.display()))
 }

@@ -233,7 +233,7 @@ impl<D: Durable> Driver<D> {
         let now = self.clock.now();
         self.durable.journal(now, &event);
         let again = self.waiting_for(&event);
-        let policy = matches!(event, Event::Policy(_));
+        let (given, version) = (matches!(event, Event::Policy(_)), self.engine.policy().version);
         let (mut changes, mut audit, mut acts) = (Vec::new(), Vec::new(), Vec::from_iter(again));
         for decision in self.engine.step(now, event) {
             match decision {
@@ -242,7 +242,7 @@ impl<D: Durable> Driver<D> {
                 other => acts.push(Act::Decision(other)),
             }
         }
-        if policy {
+        if given || self.engine.policy().version != version {
             acts.push(Act::Policy(Arc::clone(self.engine.policy())));
         }
         let commit = (!changes.is_empty() || !audit.is_empty()).then(|| self.durable.commit(changes, audit));

@@ -25,6 +25,9 @@ pub fn parse(file: &str, text: &str) -> Result<FleetPolicy, Located> {
     if let Some(what) = flaw(&merged) {
         return Err(source.at(0..0, what));
     }
+    if let Some(what) = prunella_engine::governance::errors(&merged).into_iter().next() {
+        return Err(source.at(0..0, what));
+    }
     match rules::remarks(file, text)?.into_iter().find(|remark| remark.fatal) {
         Some(remark) => Err(remark.located),
         None => Ok(merged),
@@ -93,6 +96,8 @@ mod tests {
         let error = parse("policy.toml", "mode = \"balanced\"\n[limits]\nrelapse = 7\n").unwrap_err().to_string();
         assert_eq!(error, "policy.toml:3:1: unknown key \"relapse\" in [limits]; did you mean \"relapses\"?");
         assert!(parse("policy.toml", "[verification]\nsuccesses = 0\n").unwrap_err().to_string().contains("silence"));
+        let error = parse("policy.toml", "[rules.disk_low]\nthreshold = 50.0\nclear = 60.0\n").unwrap_err().to_string();
+        assert!(error.contains("rules.disk_low"), "{error}");
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl AdminService for Admin {
 
     async fn get_policy(&self, _: Request<pb::GetPolicyRequest>) -> Result<Response<pb::Policy>, Status> {
         let policy = Arc::clone(&self.policy.borrow());
-        view(&policy).map(Response::new)
+        view(&policy, false).map(Response::new)
     }
 
     async fn update_policy(&self, request: Request<pb::UpdatePolicyRequest>) -> Result<Response<pb::Policy>, Status> {
@@ -135,11 +135,37 @@ impl AdminService for Admin {
             let why = "the policy has changed since it was read; read it again and repeat the change";
             return Err(error::status(tonic::Code::Aborted, "ETAG_MISMATCH", why, &[]));
         }
-        wanted.version = current.version + 1;
+        wanted.version = self.next_version(&current).await?;
         if request.validate_only {
-            return view(&wanted).map(Response::new);
+            return view(&wanted, false).map(Response::new);
         }
-        self.put_in_force(format!("operator/{by}"), wanted).await.and_then(|policy| view(&policy)).map(Response::new)
+        let actor = format!("operator/{by}");
+        let (policy, rolling_out) = self.put_in_force(actor, by, wanted, request.at_once).await?;
+        view(&policy, rolling_out).map(Response::new)
+    }
+
+    async fn get_policy_rollout(
+        &self,
+        _: Request<pb::GetPolicyRolloutRequest>,
+    ) -> Result<Response<pb::PolicyRollout>, Status> {
+        let view = |engine: &prunella_engine::Engine, now| {
+            convert::rollout(engine.rollout(now).as_ref(), engine.last_rollout())
+        };
+        Ok(Response::new(self.inbox.query(view).await?))
+    }
+
+    async fn stop_policy_rollout(
+        &self,
+        request: Request<pb::StopPolicyRolloutRequest>,
+    ) -> Result<Response<pb::StopPolicyRolloutResponse>, Status> {
+        let by = operator(&request)?;
+        let why = super::text("why", request.into_inner().why)?;
+        if why.is_empty() {
+            return Err(error::invalid("why", "must say in a line why"));
+        }
+        let asked = super::ask(&self.inbox, by, prunella_engine::Request::StopRollout { why }).await?;
+        let (_, message) = super::answer(asked)?;
+        Ok(Response::new(pb::StopPolicyRolloutResponse { message }))
     }
 
     async fn verify_audit(
@@ -169,7 +195,7 @@ impl AdminService for Admin {
 }
 
 impl Admin {
-    /// Puts a policy in force, one version after the present one, unless it is in force already. Null when it is.
+    /// Rolls a policy out, one version after the present one, unless it is in force already. Null when it is.
     ///
     /// # Errors
     /// When it cannot be stored.
@@ -179,37 +205,60 @@ impl Admin {
         if (FleetPolicy { version: current.version, ..wanted.clone() }) == *current {
             return Ok(None);
         }
-        let wanted = FleetPolicy { version: current.version + 1, ..wanted };
-        self.put_in_force(actor, wanted).await.map(Some)
+        let wanted = FleetPolicy { version: self.next_version(&current).await?, ..wanted };
+        let by = OperatorName::of("policy-file");
+        self.put_in_force(actor, by, wanted, false).await.map(|(policy, _)| Some(policy))
     }
 
-    /// Audits a policy, gives it to the engine, and waits until it is stored. The caller holds `changing`.
-    async fn put_in_force(&self, actor: String, wanted: FleetPolicy) -> Result<Arc<FleetPolicy>, Status> {
+    /// The version after the one in force and the one on its way.
+    async fn next_version(&self, current: &FleetPolicy) -> Result<u64, Status> {
+        let on_its_way = self.inbox.query(|engine, now| engine.rollout(now).map(|it| it.version)).await?;
+        Ok(current.version.max(on_its_way.unwrap_or(0)) + 1)
+    }
+
+    /// Audits a policy, gives it to the engine, and waits until it is stored: in force, or at the beginning of its way there,
+    /// which the answer says. The caller holds `changing`.
+    async fn put_in_force(
+        &self,
+        actor: String,
+        by: OperatorName,
+        wanted: FleetPolicy,
+        at_once: bool,
+    ) -> Result<(Arc<FleetPolicy>, bool), Status> {
+        let said = if at_once { ", at once instead of in stages" } else { "" };
         let audit = AuditEntry {
             at: self.clock.now(),
             actor,
             action: "policy_updated".to_owned(),
             subject: "policy".to_owned(),
             incident: None,
-            detail: format!("version {}, {}", wanted.version, policy::etag(&wanted)),
+            detail: format!("version {}, {}{said}", wanted.version, policy::etag(&wanted)),
         };
         let stored = async { self.repository.commit(&[], &[audit])?.await };
         stored.await.map_err(|error| error::internal("auditing the policy", &error))?;
-        let version = wanted.version;
-        self.inbox.put(Input::Event(Event::Policy(Arc::new(wanted)))).await?;
+        let slow = || error::status(tonic::Code::DeadlineExceeded, "SLOW_STORE", "the policy is not stored yet", &[]);
+        let (version, wanted) = (wanted.version, Arc::new(wanted));
+        let changed = Arc::clone(&wanted);
+        let event = if at_once { Event::Policy(changed) } else { Event::Proposed { policy: changed, by } };
+        self.inbox.put(Input::Event(event)).await?;
+        let on_its_way =
+            move |engine: &prunella_engine::Engine, now| engine.rollout(now).is_some_and(|it| it.version == version);
+        if self.inbox.query(on_its_way).await? {
+            tokio::time::timeout(POLICY_STORED_MAX, self.inbox.stored()).await.map_err(|_| slow())??;
+            return Ok((wanted, true));
+        }
         let mut policy = self.policy.clone();
         let stored = policy.wait_for(|it| it.version >= version);
         match tokio::time::timeout(POLICY_STORED_MAX, stored).await {
-            Ok(Ok(policy)) => Ok(Arc::clone(&policy)),
+            Ok(Ok(policy)) => Ok((Arc::clone(&policy), false)),
             Ok(Err(_)) => Err(crate::driver::Stopped.into()),
-            Err(_) => {
-                Err(error::status(tonic::Code::DeadlineExceeded, "SLOW_STORE", "the policy is not stored yet", &[]))
-            }
+            Err(_) => Err(slow()),
         }
     }
 }
 
-fn view(policy: &FleetPolicy) -> Result<pb::Policy, Status> {
+fn view(policy: &FleetPolicy, rolling_out: bool) -> Result<pb::Policy, Status> {
     let toml = toml::to_string(policy).map_err(|error| error::internal("writing the policy", &error))?;
-    Ok(pb::Policy { version: policy.version, toml, etag: policy::etag(policy) })
+    let warnings = prunella_engine::governance::warnings(policy);
+    Ok(pb::Policy { version: policy.version, toml, etag: policy::etag(policy), rolling_out, warnings })
 }

@@ -1,8 +1,8 @@
 //! What the engine believes, as the control services say it.
 
 use prunella_engine::view::{
-    BrakeView, FleetView, GroupView, HostState, HostView, MaintenanceView, QueueState, QueueView, Reading, RuleView,
-    TargetView, Throttle,
+    BrakeView, FleetView, GroupView, HostState, HostView, MaintenanceView, QueueState, QueueView, Reading, RolloutView,
+    RuleView, TargetView, Throttle,
 };
 use prunella_model::event::FleetEvent;
 use prunella_model::observation::{Finding, Observation};
@@ -91,6 +91,26 @@ pub fn group(it: &GroupView) -> pb::Group {
         mode: it.mode.map_or(pb::Mode::Unspecified, mode).into(),
         throttle: throttle(it.throttle).into(),
         throttle_why: it.throttle_why.clone(),
+    }
+}
+
+/// A changed policy on its way, if one is, and how the last one ended.
+#[must_use]
+pub fn rollout(it: Option<&RolloutView>, last: Option<&str>) -> pb::PolicyRollout {
+    let last = last.map(str::to_owned);
+    let Some(it) = it else { return pb::PolicyRollout { last, ..pb::PolicyRollout::default() } };
+    pb::PolicyRollout {
+        active: true,
+        version: it.version,
+        by: it.by.to_string(),
+        stage: it.stage.as_str().to_owned(),
+        since: time(it.since),
+        until: time(it.until),
+        hosts: it.hosts.iter().map(of_host).collect(),
+        compared: it.compared,
+        different: it.different,
+        examples: it.examples.clone(),
+        last,
     }
 }
 

@@ -81,6 +81,8 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/prunella.control.v1.AdminService/CreateOperatorToken", Access::Admin),
     ("/prunella.control.v1.AdminService/GetPolicy", Access::Viewer),
     ("/prunella.control.v1.AdminService/UpdatePolicy", Access::Admin),
+    ("/prunella.control.v1.AdminService/GetPolicyRollout", Access::Viewer),
+    ("/prunella.control.v1.AdminService/StopPolicyRollout", Access::Admin),
     ("/prunella.control.v1.AdminService/VerifyAudit", Access::Viewer),
     ("/prunella.control.v1.AdminService/ListAuditEntries", Access::Viewer),
     ("/grpc.health.v1.Health/Check", Access::Open),

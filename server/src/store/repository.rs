@@ -37,6 +37,7 @@ const HOSTS: &str = "host/";
 const PAUSES: &str = "pause/";
 const MODES: &str = "mode/";
 const MAINTENANCES: &str = "maintenance/";
+const ROLLOUT: &str = "rollout";
 const PARCELS: &str = "outbox/";
 
 /// Prefix of the records of enrolled hosts, kept by the enrolment service.
@@ -163,6 +164,7 @@ impl<S: Store> Repository<S> {
             pauses: self.values(PAUSES).await?,
             modes: self.values(MODES).await?,
             maintenances: self.values(MAINTENANCES).await?,
+            rollout: self.read(ROLLOUT).await?.map(|(rollout, _)| rollout),
             policy: self.read(POLICY).await?.map(|(policy, _)| policy),
         })
     }
@@ -401,6 +403,8 @@ impl Sorting {
             Change::DropMode(scope) => self.delete(None, format!("{MODES}{scope}")),
             Change::PutMaintenance(it) => self.put(None, format!("{MAINTENANCES}{}", it.name), it)?,
             Change::DropMaintenance(name) => self.delete(None, format!("{MAINTENANCES}{name}")),
+            Change::PutRollout(it) => self.put(None, ROLLOUT.to_owned(), it)?,
+            Change::DropRollout => self.delete(None, ROLLOUT.to_owned()),
             Change::PutPolicy(it) => self.put(None, POLICY.to_owned(), it)?,
         }
         Ok(())

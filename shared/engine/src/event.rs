@@ -22,6 +22,13 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// Operators changed the policy. Takes effect at once.
     Policy(Arc<FleetPolicy>),
+    /// Operators want the policy changed. It is rolled out in stages, except where nothing could be harmed.
+    Proposed {
+        /// The policy.
+        policy: Arc<FleetPolicy>,
+        /// Who wants it.
+        by: OperatorName,
+    },
     /// An agent's stream began with its first full report.
     Connected {
         /// The host, from the peer's certificate.
@@ -141,6 +148,11 @@ pub enum Request {
     EndMaintenance {
         /// Its name.
         name: MaintenanceName,
+    },
+    /// Give a changed policy up that is on its way.
+    StopRollout {
+        /// Why.
+        why: String,
     },
     /// Try a repair now. Brakes of pacing do not apply; rules that prevent harm do.
     Repair {

@@ -28,7 +28,16 @@ fn series(name: &SeriesName, target: u32, custom: &[Custom]) -> Series {
         .collect();
     let (feeds, feeds_all) = custom::feeds(custom, name.metric.as_str(), name.target.is_host());
     let trend = trend(name).map(Box::new);
-    Series { target, metric: name.metric.clone(), value: None, watches, feeds, feeds_all, trend, habit: Habit::default() }
+    Series {
+        target,
+        metric: name.metric.clone(),
+        value: None,
+        watches,
+        feeds,
+        feeds_all,
+        trend,
+        habit: Habit::default(),
+    }
 }
 
 /// What is remembered of the last day of a series, where it measures something that can run out.

@@ -16,6 +16,7 @@ pub mod custom;
 pub mod detect;
 mod diagnosis;
 pub mod event;
+pub mod governance;
 mod graph;
 mod groups;
 mod harmless;
@@ -36,6 +37,7 @@ mod queue;
 mod repairs;
 mod requests;
 mod restore;
+mod rollout;
 mod rules;
 mod structure;
 pub mod suspects;
@@ -58,7 +60,9 @@ use prunella_model::knowledge::WishRecord;
 use prunella_model::observation::Sha256;
 use prunella_model::policy::{FleetPolicy, Scope};
 use prunella_model::record::{AuditEntry, Change, CommandRecord, MaintenanceRecord, ModeRecord, PauseRecord};
-use prunella_model::{CommandId, FleetName, HostId, Id, IncidentId, MaintenanceName, RepairName, TargetRef, Timestamp};
+use prunella_model::{
+    CommandId, FleetName, HostId, Id, IncidentId, MaintenanceName, OperatorName, RepairName, TargetRef, Timestamp,
+};
 
 use choose::Book;
 pub use event::{Decision, Decisions, Event, Reply, Request};
@@ -66,6 +70,7 @@ use host::Host;
 use incident::Case;
 use key::{Key, at};
 use out::Out;
+use rollout::Rollout;
 use rules::Tuning;
 use target::Target;
 use timers::{Timer, Timers};
@@ -125,6 +130,12 @@ pub struct Engine {
     /// Modes that were set at run time.
     modes: BTreeMap<Scope, ModeRecord>,
     maintenances: BTreeMap<MaintenanceName, MaintenanceRecord>,
+    /// When people overrode brakes lately.
+    overrides: BTreeMap<OperatorName, VecDeque<Timestamp>>,
+    /// A changed policy on its way.
+    rollout: Option<Rollout>,
+    /// How the last one ended since the start.
+    last_rollout: Option<String>,
     timers: Timers,
     /// Incidents that brakes of the fleet hold back, worst and oldest first.
     queue: BTreeSet<(Reverse<Severity>, IncidentId)>,
@@ -159,10 +170,12 @@ impl Engine {
     /// `now` must not be before that of the step before; if it is, the later one counts.
     pub fn step(&mut self, now: Timestamp, event: Event) -> Decisions {
         self.now = self.now.max(now);
-        self.take(event);
+        let host = self.host_of(&event);
+        self.under_policy_of(host, |engine| engine.take(event));
         self.settle_woken();
         for timer in self.timers.due(self.now) {
-            self.ring(timer);
+            let host = self.host_of_timer(&timer);
+            self.under_policy_of(host, |engine| engine.ring(timer));
             self.settle_woken();
         }
         self.serve_queue();
@@ -172,6 +185,7 @@ impl Engine {
     fn take(&mut self, event: Event) {
         match event {
             Event::Policy(policy) => self.change_policy(policy),
+            Event::Proposed { policy, by } => self.propose(policy, by),
             Event::Connected { host, enrolment, report } => self.connected(&host, enrolment, *report),
             Event::Reported { host, report } => self.reported(&host, *report),
             Event::Disconnected { host, orderly } => self.disconnected(&host, orderly),
@@ -187,6 +201,41 @@ impl Engine {
             Event::Request { token, by, request } => self.request(token, &by, request),
             Event::Forget { host, by } => self.forget(&host, &by),
             Event::Tick => {}
+        }
+    }
+
+    /// The host that an event is about, if it is about one.
+    fn host_of(&self, event: &Event) -> Option<u32> {
+        let host = match event {
+            Event::Connected { host, .. }
+            | Event::Reported { host, .. }
+            | Event::Disconnected { host, .. }
+            | Event::Frame { host, .. }
+            | Event::Heartbeat { host }
+            | Event::Accepted { host, .. }
+            | Event::Outcome { host, .. }
+            | Event::Forget { host, .. } => host,
+            Event::Undelivered { command, .. } => &self.commands.get(command)?.intent.host,
+            Event::Request { request: Request::Repair { target, .. } | Request::Report { target, .. }, .. } => {
+                &target.host
+            }
+            Event::Request { .. } | Event::Policy(_) | Event::Proposed { .. } | Event::Tick => return None,
+        };
+        self.names.get(host).copied()
+    }
+
+    fn host_of_timer(&self, timer: &Timer) -> Option<u32> {
+        match timer {
+            Timer::Command(command) => self.names.get(&self.commands.get(command)?.intent.host).copied(),
+            Timer::Silence(host) | Timer::Series(host, _) | Timer::Custom(host, _) => Some(*host),
+            Timer::Confirm(key) => Some(key.host),
+            Timer::Incident(_)
+            | Timer::Pause(_)
+            | Timer::Maintenance(_)
+            | Timer::Rollout
+            | Timer::Health
+            | Timer::Queue
+            | Timer::Fleet => None,
         }
     }
 
@@ -207,6 +256,7 @@ impl Engine {
             }
             Timer::Optimise => self.optimise_unasked(),
             Timer::Queue => self.watch_queue(),
+            Timer::Rollout => self.rollout_due(),
             Timer::Fleet => {
                 self.warm_up();
                 if let Some(cold) = &self.cold {
@@ -217,12 +267,18 @@ impl Engine {
         }
     }
 
+    /// Looks at an incident under the policy that decides for its host.
+    fn advance_under_its_policy(&mut self, id: IncidentId) {
+        let host = self.cases.get(&id).map(|case| case.key.host);
+        self.under_policy_of(host, |engine| engine.advance(id));
+    }
+
     /// Looks at every incident that was woken, and at those that these wake.
     fn settle_woken(&mut self) {
         let mut looks = self.cases.len().saturating_mul(LOOKS_EACH).saturating_add(LOOKS_MORE);
         while looks > 0 {
             let Some(id) = self.woken.pop_first() else { return };
-            self.advance(id);
+            self.advance_under_its_policy(id);
             looks -= 1;
         }
         self.timers.set(Timer::Fleet, self.now, self.now);
@@ -244,7 +300,7 @@ impl Engine {
                     }
                 };
                 let Some(place) = next else { break };
-                self.advance(place.1);
+                self.advance_under_its_policy(place.1);
                 if self.queue.contains(&place) {
                     break;
                 }
@@ -267,6 +323,7 @@ impl Engine {
     }
 
     fn change_policy(&mut self, policy: Arc<FleetPolicy>) {
+        self.rollout_over();
         for index in 0..key::next(self.hosts.len()) {
             self.unlink(index);
         }

@@ -45,8 +45,17 @@ impl Engine {
     }
 
     pub(crate) fn resume(&mut self, by: &OperatorName, scope: &Scope) -> Reply {
+        if let Scope::Operator(operator) = scope
+            && operator == by
+        {
+            return refused("NOT_YOURSELF", format!("somebody else must resume {scope}"));
+        }
         if self.pauses.remove(scope).is_none() {
             return Reply::NotFound { what: format!("pause of {scope}") };
+        }
+        match scope {
+            Scope::Operator(operator) => drop(self.overrides.remove(operator)),
+            Scope::Fleet | Scope::Group(_) | Scope::Host(_) | Scope::Target(..) => self.note_override(by),
         }
         self.lift(scope, &format!("operator/{by}"), &format!("{scope} resumed by {by}"));
         Reply::Done { incident: None, message: format!("{scope} is resumed") }

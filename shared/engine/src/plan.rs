@@ -298,6 +298,11 @@ pub(crate) fn on(target: &TargetName, steps: Vec<Step>) -> Vec<TargetStep> {
     steps.into_iter().map(|step| TargetStep { target: target.clone(), step }).collect()
 }
 
+/// The steps without their target.
+pub(crate) fn plain(steps: &[TargetStep]) -> Vec<Step> {
+    steps.iter().map(|it| it.step.clone()).collect()
+}
+
 fn missing(patient: &Patient<'_>, steps: &[Step]) -> Option<StepKind> {
     steps.iter().map(Step::kind).find(|kind| !patient.target.permits(*kind))
 }

@@ -30,6 +30,7 @@ impl Engine {
             Request::Maintain { name, scope, why, from, until } => {
                 self.maintain(MaintenanceRecord { name, scope, by: by.clone(), why, from, until })
             }
+            Request::StopRollout { why } => self.stop_rollout(by, &why),
             Request::EndMaintenance { name } => self.end_maintenance(by, &name),
             Request::Repair { target, repair, why, dry_run } => self.ask_repair(by, &target, repair, why, dry_run),
             Request::Optimise { opportunity, why, dry_run } => self.optimise(by, &opportunity, &why, dry_run),
@@ -140,6 +141,7 @@ impl Engine {
                 self.open(key, fault, Vec::new())
             }
         };
+        self.note_override(by);
         if let Some(case) = self.cases.get_mut(&id) {
             case.forced = Some(forced);
             case.person.get_or_insert(self.now);

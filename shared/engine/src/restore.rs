@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::incident::Case;
 use crate::key::{Key, at, next};
 use crate::out::Out;
+use crate::plan::plain;
 use crate::timers::{Timer, Timers};
 use crate::topology::Topology;
 use crate::{Cold, Engine, rules};
@@ -69,6 +70,9 @@ impl Engine {
             pauses: stored.pauses.into_iter().map(|pause| (pause.scope.clone(), pause)).collect(),
             modes: stored.modes.into_iter().map(|mode| (mode.scope.clone(), mode)).collect(),
             maintenances: stored.maintenances.into_iter().map(|it| (it.name.clone(), it)).collect(),
+            overrides: BTreeMap::new(),
+            rollout: None,
+            last_rollout: None,
             timers: Timers::default(),
             queue: BTreeSet::new(),
             queue_watch: crate::queue::QueueWatch::default(),
@@ -106,6 +110,9 @@ impl Engine {
             }
         }
         engine.plan_optimising();
+        if let Some(record) = stored.rollout {
+            engine.restore_rollout(record);
+        }
         engine.out = Out::default();
         engine
     }
@@ -217,11 +224,15 @@ impl Engine {
         }
         // When a person was asked is not recorded; nothing is learned of what happened since it was opened.
         case.person = matches!(state, IncidentState::NeedsHuman { .. }).then_some(case.it.opened_at);
-        let attempts: Vec<_> =
-            case.it.attempts.iter().map(|it| (it.decided_at, it.repair.clone(), it.verdict)).collect();
-        for (decided, repair, verdict) in attempts {
+        let attempts: Vec<_> = case
+            .it
+            .attempts
+            .iter()
+            .map(|it| (it.decided_at, it.repair.clone(), it.verdict, plain(&it.steps)))
+            .collect();
+        for (decided, repair, verdict, steps) in attempts {
             let target = self.target_mut(key);
-            target.remember(decided, repair.clone(), cause);
+            target.remember(decided, repair.clone(), cause, steps);
             if crate::plan::failed(verdict) {
                 target.did_not_hold(&repair);
             }

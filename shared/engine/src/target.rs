@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prunella_model::host::{ProbeReport, TargetReport};
 use prunella_model::observation::{Finding, Instance, Observation, ProbeKind, Status};
-use prunella_model::step::StepKind;
+use prunella_model::step::{Step, StepKind};
 use prunella_model::{GroupName, IncidentId, ProbeName, RepairName, RuleName, Timestamp};
 
 use crate::cause::Cause;
@@ -231,6 +231,8 @@ pub(crate) struct Past {
     pub(crate) repair: RepairName,
     /// What it treated.
     pub(crate) cause: Cause,
+    /// What it did.
+    pub(crate) steps: Vec<Step>,
     /// False once it is known not to have held.
     pub(crate) held: bool,
     /// Whether it is known to have made things worse.
@@ -369,11 +371,11 @@ impl Target {
     }
 
     /// Remembers that a repair was decided.
-    pub(crate) fn remember(&mut self, at: Timestamp, repair: RepairName, cause: Cause) {
+    pub(crate) fn remember(&mut self, at: Timestamp, repair: RepairName, cause: Cause, steps: Vec<Step>) {
         if self.past.len() == PAST {
             self.past.pop_front();
         }
-        self.past.push_back(Past { at, repair, cause, held: true, worse: false, credit: None });
+        self.past.push_back(Past { at, repair, cause, steps, held: true, worse: false, credit: None });
     }
 
     /// Remembers that the latest repair of that name did not hold.

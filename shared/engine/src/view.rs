@@ -6,7 +6,7 @@ use prunella_model::ServiceName;
 use prunella_model::host::TargetReport;
 use prunella_model::incident::{Evidence, Hold, Severity};
 use prunella_model::observation::Observation;
-use prunella_model::policy::{Mode, Scope};
+use prunella_model::policy::{Mode, RolloutStage, Scope};
 use prunella_model::record::{ModeRecord, PauseRecord};
 use prunella_model::{
     BrakeName, GroupName, HostId, IncidentId, MaintenanceName, MetricName, OperatorName, RepairName, TargetRef,
@@ -164,6 +164,29 @@ pub struct MaintenanceView {
     pub until: Option<Timestamp>,
     /// Whether it holds repairs now.
     pub active: bool,
+}
+
+/// A changed policy on its way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RolloutView {
+    /// Its version.
+    pub version: u64,
+    /// Who wants it.
+    pub by: OperatorName,
+    /// How far it has come.
+    pub stage: RolloutStage,
+    /// Since when.
+    pub since: Timestamp,
+    /// When the verdict on this stage is due.
+    pub until: Timestamp,
+    /// The hosts that it decides for.
+    pub hosts: Vec<HostId>,
+    /// How many decisions of the policy in force were compared with what it would have decided.
+    pub compared: u32,
+    /// How many of them differ.
+    pub different: u32,
+    /// Some of those, in a line each.
+    pub examples: Vec<String>,
 }
 
 /// One brake, as it stands.

@@ -14,7 +14,7 @@ use prunella_model::observation::{
     Finding, Frame, Instance, Observation, ProbeKind, Sample, SeriesName, Sha256, Status,
 };
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
-use prunella_model::policy::{FleetPolicy, Profile, Scope};
+use prunella_model::policy::{FleetPolicy, Mode, Profile, Scope};
 use prunella_model::record::{Change, Stored};
 use prunella_model::step::StepKind;
 use prunella_model::{
@@ -122,7 +122,7 @@ fn word() -> impl Strategy<Value = Word> {
         1 => (0..3_usize, 0..12_u64).prop_map(|(h, c)| Word::Accepted(h, c)),
         8 => (0..3_usize, 0..12_u64, 0..12_u8, -500..500_i32).prop_map(|(h, c, o, t)| Word::Outcome(h, c, o, t)),
         1 => (0..12_u64).prop_map(Word::Undelivered),
-        3 => (0..9_u8, 0..3_usize, 0..4_usize).prop_map(|(k, h, t)| Word::Ask(k, h, t)),
+        3 => (0..14_u8, 0..3_usize, 0..4_usize).prop_map(|(k, h, t)| Word::Ask(k, h, t)),
         1 => (0..3_usize).prop_map(Word::Forget),
         1 => any::<u8>().prop_map(Word::Policy),
         4 => Just(Word::Tick),
@@ -307,7 +307,12 @@ impl World {
                     FleetPolicy::of(if shape.is_multiple_of(2) { Profile::Rapid } else { Profile::Standard });
                 policy.version = 2 + u64::from(shape);
                 policy.custom = custom_rules(shape);
-                Event::Policy(policy.into())
+                policy.groups.entry("web".parse().unwrap()).or_default().hosts = vec![host(0), host(1)];
+                if shape.is_multiple_of(3) {
+                    Event::Policy(policy.into())
+                } else {
+                    Event::Proposed { policy: policy.into(), by: OperatorName::of("ann") }
+                }
             }
             Word::Tick => Event::Tick,
             Word::Restart => {
@@ -356,6 +361,21 @@ impl World {
             },
             6 => Request::Repair { target: it, repair: None, why: "now".into(), dry_run: true },
             7 => Request::Cancel { incident: incidents.get(t).map(|it| it.id).unwrap_or_default(), why: "mine".into() },
+            8 => Request::SetMode {
+                scope: Scope::Group("web".parse().unwrap()),
+                mode: Mode::ALL.get(t).copied(),
+                why: "tea".into(),
+            },
+            9 => Request::SetMode { scope: Scope::Fleet, mode: None, why: "tea".into() },
+            10 => Request::Maintain {
+                name: "tea".parse().unwrap(),
+                scope,
+                why: "tea".into(),
+                from: self.now.after(Duration::from_secs(5)),
+                until: Some(self.now.after(Duration::from_secs(50))),
+            },
+            11 => Request::EndMaintenance { name: "tea".parse().unwrap() },
+            12 => Request::StopRollout { why: "tea".into() },
             _ => Request::Report { target: it, severity: Severity::Low, summary: "slow".into() },
         };
         Event::Request { token: 7, by: OperatorName::of("ann"), request }
@@ -369,6 +389,7 @@ fn play(words: &[Word]) -> Result<Vec<Decision>, TestCaseError> {
     }
     // Views must not panic either.
     let now = world.now;
+    let _ = (world.engine.groups(now), world.engine.maintenances(now), world.engine.rollout(now));
     let _ = (world.engine.fleet(now), world.engine.brakes(now), world.engine.knowledge());
     for host in world.engine.hosts(now) {
         let _ = world.engine.targets(now, &host.host);

@@ -44,6 +44,10 @@ pub enum EventKind {
     Resumed,
     /// A mode was set at run time.
     ModeChanged,
+    /// A changed policy began to be rolled out, went on, or was given up.
+    PolicyRollout,
+    /// Something is wrong with how the fleet is governed: overrides became a habit, or an agent did what nobody decided.
+    GovernanceFault,
     /// The policy changed.
     PolicyChanged,
     /// The health of the fleet or a host rose to a better level.
@@ -70,7 +74,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::FaultDetected,
         Self::FaultCleared,
         Self::FaultClassified,
@@ -89,6 +93,8 @@ impl EventKind {
         Self::Paused,
         Self::Resumed,
         Self::ModeChanged,
+        Self::PolicyRollout,
+        Self::GovernanceFault,
         Self::PolicyChanged,
         Self::HealthImproved,
         Self::HealthDegraded,
@@ -124,6 +130,8 @@ impl EventKind {
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::ModeChanged => "mode_changed",
+            Self::PolicyRollout => "policy_rollout",
+            Self::GovernanceFault => "governance_fault",
             Self::PolicyChanged => "policy_changed",
             Self::HealthImproved => "health_improved",
             Self::HealthDegraded => "health_degraded",

@@ -398,6 +398,93 @@ pub struct GroupPolicy {
     pub quorum: bool,
 }
 
+/// What is thought sound of the people who govern the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GovernancePolicy {
+    /// Repairs that one person may force, and pauses that they may lift, in any hour.
+    pub overrides_per_hour: u32,
+}
+
+impl Default for GovernancePolicy {
+    fn default() -> Self {
+        Self { overrides_per_hour: 10 }
+    }
+}
+
+/// How a changed policy is rolled out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CanaryPolicy {
+    /// False puts a changed policy in force at once.
+    pub enabled: bool,
+    /// How long it only shadows the one in force.
+    #[serde(with = "span")]
+    pub shadow: Duration,
+    /// How long each stage lasts before its verdict: one host, 5 % of them, 25 %.
+    #[serde(with = "span")]
+    pub soak: Duration,
+}
+
+impl Default for CanaryPolicy {
+    fn default() -> Self {
+        Self { enabled: true, shadow: Duration::from_secs(600), soak: Duration::from_secs(600) }
+    }
+}
+
+impl CanaryPolicy {
+    /// How long a stage lasts.
+    #[must_use]
+    pub const fn span(&self, stage: RolloutStage) -> Duration {
+        match stage {
+            RolloutStage::Shadow => self.shadow,
+            RolloutStage::One | RolloutStage::Few | RolloutStage::Quarter => self.soak,
+            RolloutStage::All => Duration::ZERO,
+        }
+    }
+}
+
+/// How far a changed policy has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutStage {
+    /// It decides for nobody; what it would decide is compared.
+    Shadow,
+    /// It decides for one host.
+    One,
+    /// It decides for 5 % of the hosts.
+    Few,
+    /// It decides for 25 % of the hosts.
+    Quarter,
+    /// It is in force.
+    All,
+}
+
+impl RolloutStage {
+    /// The stage's name in output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shadow => "shadow",
+            Self::One => "one host",
+            Self::Few => "5 % of the hosts",
+            Self::Quarter => "25 % of the hosts",
+            Self::All => "all hosts",
+        }
+    }
+
+    /// The stage after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Shadow => Self::One,
+            Self::One => Self::Few,
+            Self::Few => Self::Quarter,
+            Self::Quarter | Self::All => Self::All,
+        }
+    }
+}
+
 /// A condition under which nothing is repaired: while an open incident has a fault of that rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -477,6 +564,10 @@ pub struct FleetPolicy {
     pub blockers: BTreeMap<MaintenanceName, Blocker>,
     /// What is done about things that are well and could be better.
     pub optimise: OptimisePolicy,
+    /// How a changed policy is rolled out. The policy in force decides, not the changed one.
+    pub canary: CanaryPolicy,
+    /// What is thought sound of the people who govern the fleet.
+    pub governance: GovernancePolicy,
 }
 
 impl Default for FleetPolicy {
@@ -500,6 +591,8 @@ impl Default for FleetPolicy {
             maintenance: BTreeMap::new(),
             blockers: BTreeMap::new(),
             optimise: OptimisePolicy::default(),
+            canary: CanaryPolicy::default(),
+            governance: GovernancePolicy::default(),
         }
     }
 }
@@ -523,6 +616,7 @@ impl FleetPolicy {
                     probation: Duration::from_secs(1),
                     fresh: Duration::from_secs(2),
                 },
+                canary: CanaryPolicy { enabled: true, shadow: Duration::from_secs(1), soak: Duration::from_secs(1) },
                 limits: Limits {
                     cool_down: Duration::from_millis(250),
                     relapses: 1_000_000,
@@ -550,7 +644,8 @@ impl FleetPolicy {
                 "no pacing: repairs per host, per day, per hour and per minute, and capacity per hour, are not limited"
                     .to_owned(),
                 "no cool-down between similar repairs beyond 250 ms, and relapses are not counted".to_owned(),
-                "short windows: probation 1 s, verification 8 s, leak detection in seconds".to_owned(),
+                "short windows: probation 1 s, verification 8 s, leak detection and policy roll-outs in seconds"
+                    .to_owned(),
             ],
         }
     }

@@ -8,7 +8,7 @@ use crate::host::HostReport;
 use crate::incident::Incident;
 use crate::knowledge::{KnowledgeRecord, PatternRecord, WishRecord};
 use crate::outcome::OutcomeReport;
-use crate::policy::{FleetPolicy, Mode, Scope};
+use crate::policy::{FleetPolicy, Mode, RolloutStage, Scope};
 use crate::{Generation, HostId, MaintenanceName, OperatorName, Timestamp};
 
 /// A command from the decision to its acknowledged outcome.
@@ -105,6 +105,21 @@ pub struct MaintenanceRecord {
     pub until: Option<Timestamp>,
 }
 
+/// A changed policy on its way to being in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutRecord {
+    /// The policy.
+    pub policy: FleetPolicy,
+    /// Who wants it.
+    pub by: OperatorName,
+    /// How far it has come.
+    pub stage: RolloutStage,
+    /// Since when it is at that stage.
+    pub since: Timestamp,
+    /// The hosts that it decides for.
+    pub hosts: Vec<HostId>,
+}
+
 /// One change of what is stored. All changes of one step are committed together, before any effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Change {
@@ -138,6 +153,10 @@ pub enum Change {
     PutMaintenance(MaintenanceRecord),
     /// End a maintenance.
     DropMaintenance(MaintenanceName),
+    /// Store how far a changed policy has come.
+    PutRollout(Box<RolloutRecord>),
+    /// A changed policy is in force, or given up.
+    DropRollout,
     /// Store the policy.
     PutPolicy(Box<FleetPolicy>),
 }
@@ -168,6 +187,9 @@ pub struct Stored {
     /// Maintenances that have not been ended.
     #[serde(default)]
     pub maintenances: Vec<MaintenanceRecord>,
+    /// A changed policy on its way; null when there is none.
+    #[serde(default)]
+    pub rollout: Option<RolloutRecord>,
     /// The policy; null before the first.
     pub policy: Option<FleetPolicy>,
 }
@@ -219,6 +241,8 @@ impl Stored {
                 self.maintenances.push(it);
             }
             Change::DropMaintenance(name) => self.maintenances.retain(|old| old.name != name),
+            Change::PutRollout(it) => self.rollout = Some(*it),
+            Change::DropRollout => self.rollout = None,
             Change::PutPolicy(it) => self.policy = Some(*it),
         }
     }

@@ -180,7 +180,7 @@ pub fn replay(recording: &Recording, other: Option<&FleetPolicy>) -> Replay {
             while let Some(due) = second.engine.next_deadline().filter(|due| due < now) {
                 second.step(due, Event::Tick);
             }
-            let policy_change = matches!(event, Event::Policy(_));
+            let policy_change = matches!(event, Event::Policy(_) | Event::Proposed { .. });
             if !policy_change {
                 second.step(*now, event.clone());
             }

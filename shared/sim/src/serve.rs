@@ -107,6 +107,8 @@ impl World {
             | Change::DropMode(_)
             | Change::PutMaintenance(_)
             | Change::DropMaintenance(_)
+            | Change::PutRollout(_)
+            | Change::DropRollout
             | Change::PutPolicy(_) => self.trace.add(change),
         }
     }
@@ -165,6 +167,8 @@ impl World {
                 | Change::DropMode(_)
                 | Change::PutMaintenance(_)
                 | Change::DropMaintenance(_)
+                | Change::PutRollout(_)
+                | Change::DropRollout
                 | Change::PutPolicy(_) => {}
             }
             self.server.committed.apply(change);

@@ -7,7 +7,9 @@ use prunella_engine::{Decision, Engine};
 use prunella_model::incident::Incident;
 use prunella_model::knowledge::{KnowledgeRecord, PatternRecord, WishRecord};
 use prunella_model::policy::{FleetPolicy, Scope};
-use prunella_model::record::{Change, CommandRecord, HostRecord, MaintenanceRecord, ModeRecord, PauseRecord, Stored};
+use prunella_model::record::{
+    Change, CommandRecord, HostRecord, MaintenanceRecord, ModeRecord, PauseRecord, RolloutRecord, Stored,
+};
 use prunella_model::{CommandId, FleetName, HostId, IncidentId, MaintenanceName, RepairName, TargetRef, Timestamp};
 
 /// The records that survive the server.
@@ -23,6 +25,7 @@ pub(crate) struct Committed {
     pub(crate) pauses: BTreeMap<Scope, PauseRecord>,
     pub(crate) modes: BTreeMap<Scope, ModeRecord>,
     pub(crate) maintenances: BTreeMap<MaintenanceName, MaintenanceRecord>,
+    pub(crate) rollout: Option<RolloutRecord>,
     pub(crate) policy: Option<FleetPolicy>,
     /// Commands that were committed and have no outcome.
     pub(crate) under_way: usize,
@@ -40,6 +43,7 @@ impl Committed {
             pauses: self.pauses.values().cloned().collect(),
             modes: self.modes.values().cloned().collect(),
             maintenances: self.maintenances.values().cloned().collect(),
+            rollout: self.rollout.clone(),
             policy: self.policy.clone(),
         }
     }
@@ -76,6 +80,8 @@ impl Committed {
             Change::DropMode(scope) => drop(self.modes.remove(scope)),
             Change::PutMaintenance(it) => drop(self.maintenances.insert(it.name.clone(), it.clone())),
             Change::DropMaintenance(name) => drop(self.maintenances.remove(name)),
+            Change::PutRollout(it) => self.rollout = Some(RolloutRecord::clone(it)),
+            Change::DropRollout => self.rollout = None,
             Change::PutPolicy(it) => self.policy = Some(FleetPolicy::clone(it)),
         }
     }

@@ -2,8 +2,8 @@ use prunella_model::command::{Intent, SCHEMA};
 use prunella_model::incident::{Fault, Fingerprint, IncidentState, Severity};
 use prunella_model::knowledge::{Age, KnowledgeRecord, PatternRecord, Subject, WishRecord};
 use prunella_model::observation::Sha256;
-use prunella_model::policy::{FleetPolicy, Mode, Scope};
-use prunella_model::record::{CommandRecord, HostRecord, MaintenanceRecord, ModeRecord, PauseRecord};
+use prunella_model::policy::{FleetPolicy, Mode, RolloutStage, Scope};
+use prunella_model::record::{CommandRecord, HostRecord, MaintenanceRecord, ModeRecord, PauseRecord, RolloutRecord};
 use prunella_model::step::{Effect, Risk, Step, TargetStep};
 use prunella_model::{
     CauseName, FleetName, Generation, GroupName, MaintenanceName, OperatorName, ProbeName, RepairName, RuleName,
@@ -172,6 +172,13 @@ async fn what_is_committed_is_loaded() {
         from: Timestamp::from_secs(3),
         until: Some(Timestamp::from_secs(9)),
     };
+    let rollout = RolloutRecord {
+        policy: FleetPolicy { version: 7, ..FleetPolicy::default() },
+        by: OperatorName::new("ada").unwrap(),
+        stage: RolloutStage::One,
+        since: Timestamp::from_secs(4),
+        hosts: vec![HostId::new("h1").unwrap()],
+    };
     let whole = Stored {
         incidents: vec![incident(1), incident(2)],
         commands: vec![command(3, 1)],
@@ -182,6 +189,7 @@ async fn what_is_committed_is_loaded() {
         pauses: vec![pause.clone()],
         modes: vec![mode.clone()],
         maintenances: vec![maintenance.clone()],
+        rollout: Some(rollout.clone()),
         policy: Some(FleetPolicy::default()),
     };
     let changes = [
@@ -196,6 +204,7 @@ async fn what_is_committed_is_loaded() {
         Change::PutPause(pause.clone()),
         Change::PutMode(mode.clone()),
         Change::PutMaintenance(maintenance.clone()),
+        Change::PutRollout(Box::new(rollout)),
         Change::PutPolicy(Box::default()),
     ];
     repository.commit(&changes, &[]).unwrap().await.unwrap();
@@ -207,11 +216,12 @@ async fn what_is_committed_is_loaded() {
         Change::DropPause(pause.scope),
         Change::DropMode(mode.scope),
         Change::DropMaintenance(maintenance.name),
+        Change::DropRollout,
     ];
     repository.commit(&changes, &[entry("closed", Some(1))]).unwrap().await.unwrap();
     let left = repository.load().await.unwrap();
     assert_eq!((left.incidents, left.commands.len(), left.hosts.len()), (vec![incident(2)], 0, 0));
-    assert!(left.pauses.is_empty() && left.modes.is_empty() && left.maintenances.is_empty());
+    assert!(left.pauses.is_empty() && left.modes.is_empty() && left.maintenances.is_empty() && left.rollout.is_none());
     let parcels = repository.parcels().await.unwrap();
     let expected = Parcel { audit: vec![entry("closed", Some(1))], closed: vec![incident(1)] };
     assert_eq!(parcels.iter().map(|(_, parcel)| parcel.clone()).collect::<Vec<_>>(), [expected]);

@@ -8,6 +8,7 @@ mod capacity;
 mod cold_start;
 mod critical;
 mod fleet;
+mod govern;
 mod group;
 mod host;
 mod maintenance;
@@ -126,7 +127,7 @@ pub(crate) trait Brake: Sync {
 }
 
 /// All brakes.
-pub(crate) static BRAKES: [&dyn Brake; 27] = [
+pub(crate) static BRAKES: [&dyn Brake; 28] = [
     &pause::Pause,
     &maintenance::Maintenance,
     &maintenance::Blockers,
@@ -147,6 +148,8 @@ pub(crate) static BRAKES: [&dyn Brake; 27] = [
     &capacity::Capacity,
     &critical::CriticalActions,
     &own_parts::OwnParts,
+    &govern::RuleConflict,
+    &govern::OverrideAbuse,
     &throttle::ThrottleBrake,
     &fleet::PerMinute,
     &fleet::PerHour,

@@ -271,7 +271,7 @@ fn never_what_made_it_worse() {
     // Another incident of the same target within a day remembers it.
     rig.0.cases.get_mut(&id).unwrap().it.attempts.clear();
     let key = rig.key("h1");
-    rig.0.target_mut(key).remember(START, RepairName::of("restart_service"), Cause::Killed);
+    rig.0.target_mut(key).remember(START, RepairName::of("restart_service"), Cause::Killed, Vec::new());
     rig.0.target_mut(key).made_worse(&RepairName::of("restart_service"));
     assert_eq!(rig.stopped(id, &restart()), ["never_what_made_it_worse"]);
 }

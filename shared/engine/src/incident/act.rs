@@ -17,7 +17,7 @@ use crate::cause::Cause;
 use crate::event::Decision;
 use crate::harmless;
 use crate::key::at;
-use crate::plan::{Plan, weigh};
+use crate::plan::{Plan, plain, weigh};
 use crate::timers::Timer;
 
 /// How long each step may take beyond the grace that it grants: a service manager may be slow under load.
@@ -170,7 +170,7 @@ impl Engine {
         if plan.undoes.is_some() {
             push(&mut host.rollbacks, now, HOST_REPAIRS_MAX);
         } else {
-            target.remember(now, plan.repair.clone(), cause);
+            target.remember(now, plan.repair.clone(), cause, plain(&plan.steps));
         }
         host.repairs.push_back((now, name));
         if host.repairs.len() > HOST_REPAIRS_MAX {

@@ -18,6 +18,7 @@ use crate::diagnosis::{Insight, Presence};
 use crate::harmless;
 use crate::key::{Key, at};
 use crate::plan::{self, Plan};
+use crate::rollout;
 use crate::rules::Symptom;
 use crate::target::{Exit, Life};
 use crate::timers::Timer;
@@ -467,6 +468,9 @@ impl Engine {
         let Some(case) = self.cases.get(&id) else { return };
         let (key, severity) = (case.key, case.severity());
         let answer = self.all_say(case, cause, &plan);
+        let ours = rollout::decided(&plan, &answer);
+        self.compare(id, cause, &plan, &ours);
+        let Some(case) = self.cases.get(&id) else { return };
         if let Some((brake, why)) = answer.person {
             self.count_hold(brake);
             self.escalate(id, why);

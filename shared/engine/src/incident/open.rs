@@ -205,6 +205,7 @@ impl Engine {
         self.cases.insert(id, case);
         self.timers.clear(&Timer::Confirm(key));
         self.enter_state(id, IncidentState::Diagnosing);
+        self.tally(key.host, |it| it.opened += 1);
         self.audit("incident_opened", key, Some(id), summary.clone());
         self.announce(announced, Some(key), Some(id), summary);
         self.touched(id);
@@ -345,6 +346,7 @@ impl Engine {
         self.hold(id, Vec::new());
         self.unqueue(id);
         self.enter_state(id, IncidentState::NeedsHuman { why: why.clone() });
+        self.tally(key.host, |it| it.bad += 1);
         self.audit("escalated", key, Some(id), why.clone());
         self.announce(EventKind::Escalated, Some(key), Some(id), format!("needs a person: {why}"));
     }

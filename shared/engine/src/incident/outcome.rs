@@ -92,7 +92,8 @@ impl Engine {
         let Some(record) = self.commands.get_mut(&command).filter(|record| record.intent.host == id) else {
             let subject = format!("hosts/{id}");
             let detail = format!("command {command}, of which nothing is known here: {}", text(&report.outcome));
-            self.audit_as(format!("agent/{id}"), "outcome_unknown_command", subject, None, detail);
+            self.audit_as(format!("agent/{id}"), "outcome_unknown_command", subject, None, detail.clone());
+            self.announce_host(EventKind::GovernanceFault, host, format!("{id} reports {detail}"));
             return;
         };
         let known = match &record.report {

@@ -212,6 +212,7 @@ impl Engine {
         match verdict {
             Verdict::Recovered => self.stabilize(id, key),
             Verdict::Unchanged | Verdict::Worse => {
+                self.tally(key.host, |it| it.bad += 1);
                 self.target_mut(key).did_not_hold(&repair);
                 let took = now.since(attempt.decided_at);
                 let lesson = if self.was_done(id) { Lesson::Failed(took) } else { Lesson::Censored };

@@ -11,7 +11,7 @@
 //! connect web-1 · cut web-1 · bye web-1 · mute web-1 · unmute web-1 · deaf web-1 (answers no probe) · undeaf web-1
 //! web-1/web process exited run-1 signal=9 ran=10s
 //! web-1/web http down · up · 500 · unknown
-//! web-1/web conf changed · known               a file probe
+//! web-1/web conf changed · known               a file probe; `changed otherwise` knows another content as good
 //! web-1/web data 95                             a directory probe, in percent
 //! web-1/host sample cpu.used_percent 97
 //! web-1/host ramp cpu.used_percent 40 60 2h 1m   samples from one value to another, one each minute
@@ -19,7 +19,9 @@
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
 //! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT ·
 //! optimise KIND [dry] (the best of that kind)
-//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | opportunities | capacities | commands | knowledge | groups
+//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | opportunities | capacities | commands | knowledge | groups | rollout
+//! (any request may end with by=NAME)
+//! propose standard key=value                     a policy that is rolled out; `ask stop WHY` gives it up
 //! each h1..h12 LINE with {}
 //! ```
 
@@ -87,6 +89,9 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
             "per_hour" => policy.limits.fleet_per_hour = number(),
             "concurrent" => policy.limits.fleet_concurrent = number(),
             "critical_per_day" => policy.limits.critical_per_day = number(),
+            "canary" => policy.canary.enabled = value != "off",
+            "soak" => (policy.canary.shadow, policy.canary.soak) = (span(), span()),
+            "overrides" => policy.governance.overrides_per_hour = number(),
             "capacity" => policy.limits.capacity_percent_per_hour = number(),
             "cold_start" => policy.limits.cold_start = span(),
             "soften" => policy.topology.soften = value != "off",
@@ -284,7 +289,8 @@ pub(crate) fn finding(kind: ProbeKind, words: &Words<'_>) -> (Status, Finding) {
         (ProbeKind::Process | ProbeKind::Unit, _) => (Status::Down, Finding::NotRunning),
         (ProbeKind::File, "known") => (Status::Up, Finding::FileAsKnown { sha256: KNOWN_GOOD }),
         (ProbeKind::File, _) => {
-            let changed = Finding::FileChanged { sha256: Some(Sha256([0xbb; 32])), known_good: Some(KNOWN_GOOD) };
+            let good = if words.has("otherwise") { Sha256([0xcc; 32]) } else { KNOWN_GOOD };
+            let changed = Finding::FileChanged { sha256: Some(Sha256([0xbb; 32])), known_good: Some(good) };
             (Status::Down, changed)
         }
         (ProbeKind::Directory, percent) => {

@@ -129,6 +129,12 @@ impl World {
                 self.rules.push(rule);
             }
             "unrule" => self.rules.retain(|it| it.name.as_str() != rest),
+            "propose" => {
+                self.policies += 1;
+                let mut policy = lang::policy(&words, self.policies);
+                policy.custom.clone_from(&self.rules);
+                self.step(Event::Proposed { policy: Arc::new(policy), by: OperatorName::of("ann") });
+            }
             "host" => {
                 self.agents.entry(host(rest)).or_default();
             }
@@ -297,6 +303,8 @@ impl World {
     }
 
     fn ask(&mut self, words: &Words<'_>) {
+        let by = words.get("by").map_or_else(|| OperatorName::of("ann"), |it| it.parse().expect("a name"));
+        let words = &Words(words.0.iter().copied().filter(|word| !word.starts_with("by=")).collect());
         let rest = |from: usize| words.0.get(from..).unwrap_or_default().join(" ");
         let scope = || match words.0.get(1).copied() {
             Some("fleet") | None => Scope::Fleet,
@@ -326,6 +334,7 @@ impl World {
                     until: span("for").map(|it| from.after(it)),
                 }
             }
+            "stop" => Request::StopRollout { why: rest(1) },
             "end" => Request::EndMaintenance { name: words.0[1].parse().expect("a name") },
             "repair" => Request::Repair {
                 target: target(words.0[1]),
@@ -352,7 +361,7 @@ impl World {
             "report" => Request::Report { target: target(words.0[1]), severity: Severity::High, summary: rest(2) },
             other => panic!("cannot ask for {other:?}"),
         };
-        self.step(Event::Request { token: 1, by: OperatorName::of("ann"), request });
+        self.step(Event::Request { token: 1, by, request });
     }
 
     /// Lets time pass: agents answer and say that they live, timers ring.
@@ -571,6 +580,17 @@ impl World {
         }
         if what == "topology" {
             lines.extend(topology(&self.engine, self.now));
+        }
+        if what == "rollout" {
+            lines.push(match self.engine.rollout(self.now) {
+                None => format!("none; last: {}", self.engine.last_rollout().unwrap_or("-")),
+                Some(it) => {
+                    let hosts: Vec<&str> = it.hosts.iter().map(HostId::as_str).collect();
+                    let (stage, hosts) = (it.stage.as_str(), hosts.join(", "));
+                    let examples = it.examples.join("; ");
+                    format!("{stage} [{hosts}], {} of {} differ: {examples}", it.different, it.compared)
+                }
+            });
         }
         if what == "knowledge" {
             let known = self.engine.knowledge();
