@@ -235,6 +235,7 @@ impl Engine {
             | Timer::Rollout
             | Timer::Health
             | Timer::Queue
+            | Timer::Optimise
             | Timer::Fleet => None,
         }
     }

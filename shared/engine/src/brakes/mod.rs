@@ -127,7 +127,7 @@ pub(crate) trait Brake: Sync {
 }
 
 /// All brakes.
-pub(crate) static BRAKES: [&dyn Brake; 28] = [
+pub(crate) static BRAKES: [&dyn Brake; 29] = [
     &pause::Pause,
     &maintenance::Maintenance,
     &maintenance::Blockers,

@@ -99,7 +99,7 @@ impl Engine {
         let (end, mut alone) = match closing {
             Closing::Repaired { .. } => (case.it.recovered_at.unwrap_or(self.now), 1.0 - case.credit),
             Closing::SelfRecovered => (self.now, 1.0),
-            Closing::UpstreamRecovered { .. } | Closing::Disproved { .. } => return,
+            Closing::UpstreamRecovered { .. } | Closing::Disproved { .. } | Closing::Optimised { .. } => return,
             Closing::Cancelled { .. } | Closing::TargetGone => (self.now, 0.0),
         };
         if case.person.is_some_and(|person| person < end) {

@@ -9,9 +9,9 @@ use prunella_model::{IncidentId, Timestamp};
 use super::Kind;
 use crate::Engine;
 use crate::cause::Cause;
+use crate::choose::Lesson;
 use crate::incident::Case;
 use crate::key::{Key, at};
-use crate::knowledge::Lesson;
 use crate::rules::{self, Judgement, Symptom};
 
 /// What a new run stirs up at first is no fault of it.
@@ -97,7 +97,8 @@ impl Engine {
     fn conclude_gain(&mut self, id: IncidentId, kind: &dyn Kind, after: Option<f64>, gain: Gain, why: &str) {
         let (now, line) = (self.now, format!("{}: {why}", word(gain)));
         let Some(case) = self.cases.get(&id) else { return };
-        let (key, print) = (case.key, case.it.fault.fingerprint.clone());
+        let key = case.key;
+        let subject = self.subject_of(key, &case.it.fault, kind.cause());
         let evidence = self.gain_evidence(case, why.to_owned());
         let health = self.health(key);
         let Some(case) = self.cases.get_mut(&id) else { return };
@@ -108,7 +109,7 @@ impl Engine {
         let Some(attempt) = case.it.attempts.last_mut() else { return };
         let (verdict, lesson) = match gain {
             Gain::Helped => (Verdict::Recovered, Lesson::Healed(now.since(attempt.decided_at))),
-            Gain::NotHelped => (Verdict::Unchanged, Lesson::Failed),
+            Gain::NotHelped => (Verdict::Unchanged, Lesson::Failed(now.since(attempt.decided_at))),
             Gain::Inconclusive | Gain::Withdrawn => (Verdict::Inconclusive, Lesson::Censored),
         };
         (attempt.verdict, attempt.verdict_at) = (Some(verdict), Some(now));
@@ -119,7 +120,8 @@ impl Engine {
         self.touched(id);
         self.audit("verdict", key, Some(id), format!("attempt {number}, {repair}: {line}"));
         self.announce(EventKind::RepairVerified, Some(key), Some(id), format!("{repair}: {line}"));
-        self.learn(key, &print, &repair, kind.cause(), lesson);
+        // Nothing that is well gets better by itself meanwhile, so all the credit is the repair's.
+        self.take_lesson(key, (&subject, &[]), &repair, lesson, 0.0);
         if undo {
             self.enter_state(id, IncidentState::Diagnosing);
             self.woken.insert(id);

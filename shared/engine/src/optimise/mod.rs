@@ -16,7 +16,7 @@ use crate::Engine;
 use crate::cause::Cause;
 use crate::incident::Case;
 use crate::key::{Key, at, next};
-use crate::knowledge::{fingerprint, lesson_key};
+use crate::knowledge::fingerprint;
 use crate::repairs::REPAIRS;
 use crate::view::Opportunity;
 
@@ -118,7 +118,7 @@ impl Engine {
         fingerprint(kind, of, part.map(ProbeName::as_str))
     }
 
-    /// The repair that takes an opportunity of that kind, with the chance that it helps.
+    /// The repair that takes an opportunity of that kind, with the chance that it helps and in how many trials it did.
     fn opportunity_repair(&self, place: &Place) -> Option<(RepairName, f64, f64)> {
         let cause = place.kind.cause();
         let treats = |repair: &&dyn crate::repairs::Repair| {
@@ -126,11 +126,10 @@ impl Engine {
             Some((RepairName::of(repair.name()), prior))
         };
         let (repair, prior) = REPAIRS.iter().find_map(treats)?;
-        let print = self.opportunity_print(place.kind.name(), place.key, place.found.part.as_ref());
-        let lesson = lesson_key(&print, cause.as_str());
-        let trials = self.knowledge.of(&lesson, &repair).map_or(0.0, |it| it.healed);
-        let chance = self.knowledge.chance(&lesson, &repair, prior);
-        Some((repair, chance, trials))
+        let case = self.opportunity_case(place);
+        let subject = self.subject_of(place.key, &case.it.fault, cause);
+        let belief = self.book.belief(&subject, &[], &repair, prior, self.now);
+        Some((repair, belief.mean(), belief.mean() * belief.trials))
     }
 
     /// The same for people; null for what experience says does not help.
