@@ -186,7 +186,7 @@ mod tests {
         policy.forbid_repairs.push(RepairName::of("clean_directory"));
         policy.limits.breaker_percent = 90;
         let found = warnings(&policy);
-        assert_eq!(found.len(), 4, "{found:?}");
+        assert_eq!(found.len(), 5, "{found:?}");
         assert!(found.iter().any(|it| it.contains("directory_full")), "{found:?}");
     }
 }
