@@ -1,9 +1,12 @@
 //! Nothing is done beyond what is named, and nothing is removed that is not covered.
 
+use prunella_model::PartName;
 use prunella_model::command::STEPS_MAX;
+use prunella_model::observation::{Finding, ProbeKind, Sha256};
 use prunella_model::step::Step;
 
 use crate::brakes::{Ask, Brake, Class, Stop};
+use crate::target::Target;
 
 /// Never on more than is named.
 pub(super) struct NeverBeyondNamed;
@@ -56,7 +59,8 @@ impl Brake for NeverUncoveredDeletion {
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let plan = ask.plan?;
-        let report = &ask.engine.target_at(ask.key).report;
+        let target = ask.engine.target_at(ask.key);
+        let report = &target.report;
         let why = plan.steps.iter().find_map(|it| match &it.step {
             Step::CleanDirectory { directory, .. } => {
                 let declared = report.directories.iter().any(|known| known.name == *directory);
@@ -64,7 +68,8 @@ impl Brake for NeverUncoveredDeletion {
             }
             Step::RestoreFile { file, snapshot } => {
                 let known = report.files.iter().find(|known| known.name == *file);
-                let good = known.is_some_and(|known| known.known_good == Some(*snapshot));
+                let good = known
+                    .is_some_and(|known| known.known_good == Some(*snapshot) || holds(target, &known.name, *snapshot));
                 // What is put back after a repair was saved by that repair.
                 let saved = known.is_some() && plan.undoes.is_some();
                 (!good && !saved).then(|| format!("{snapshot:?} is no snapshot of the file {file}"))
@@ -76,4 +81,17 @@ impl Brake for NeverUncoveredDeletion {
         })?;
         Some(Stop::Person { why })
     }
+}
+
+/// Whether the agent says that it holds that content as the known-good one of the file. Reports are sent at the start of a
+/// stream, and snapshots are taken later, so what its file probes found last counts as well.
+fn holds(target: &Target, file: &PartName, snapshot: Sha256) -> bool {
+    let lone = target.report.files.len() == 1 && target.of_kind(ProbeKind::File).count() == 1;
+    target.of_kind(ProbeKind::File).filter(|probe| lone || probe.report.name.as_str() == file.as_str()).any(|probe| {
+        match &probe.finding {
+            Some(Finding::FileChanged { known_good, .. }) => *known_good == Some(snapshot),
+            Some(Finding::FileAsKnown { sha256 }) => *sha256 == snapshot,
+            Some(_) | None => false,
+        }
+    })
 }

@@ -6,6 +6,7 @@
 
 mod lang;
 mod play;
+mod show;
 
 use std::fs;
 use std::path::PathBuf;
