@@ -269,7 +269,7 @@ impl Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(60) }
+        Self { interval: Duration::from_secs(300) }
     }
 }
 
