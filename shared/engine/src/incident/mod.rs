@@ -2,10 +2,15 @@
 
 mod act;
 mod agent;
+mod close;
 mod consider;
 pub(crate) mod learn;
 mod open;
 mod outcome;
+mod probation;
+mod seek;
+mod state;
+mod upstream;
 pub(crate) mod verify;
 
 use std::time::Duration;
