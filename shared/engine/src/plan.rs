@@ -298,6 +298,12 @@ pub(crate) fn on(target: &TargetName, steps: Vec<Step>) -> Vec<TargetStep> {
     steps.into_iter().map(|step| TargetStep { target: target.clone(), step }).collect()
 }
 
+/// The kinds of some steps, for a person.
+pub(crate) fn names(steps: &[TargetStep]) -> String {
+    let names: Vec<&str> = steps.iter().map(|it| it.step.kind().as_str()).collect();
+    names.join(", ")
+}
+
 /// The steps without their target.
 pub(crate) fn plain(steps: &[TargetStep]) -> Vec<Step> {
     steps.iter().map(|it| it.step.clone()).collect()

@@ -145,7 +145,6 @@ impl Engine {
         if let Some(case) = self.cases.get_mut(&id) {
             case.forced = Some(forced);
             case.person.get_or_insert(self.now);
-            case.must_undo = None;
         }
         if let Some(IncidentState::Probation { .. } | IncidentState::Verifying { .. }) =
             self.cases.get(&id).map(|case| case.it.state.clone())
@@ -202,9 +201,9 @@ impl Engine {
         let mut said: Vec<String> =
             answer.holds.iter().map(|(hold, _)| format!("{} would hold it: {}", hold.brake, hold.why)).collect();
         said.extend(answer.person.map(|(brake, why)| format!("{brake} would leave it to a person: {why}")));
-        let steps: Vec<&str> = plan.steps.iter().map(|it| it.step.kind().as_str()).collect();
+        let steps = crate::plan::names(&plan.steps);
         let brakes = if said.is_empty() { "no brake would hold it".to_owned() } else { said.join("; ") };
-        let message = format!("would run {} ({}); {brakes}; nothing was done", plan.repair, steps.join(", "));
+        let message = format!("would run {} ({steps}); {brakes}; nothing was done", plan.repair);
         Reply::Done { incident: self.target_at(key).incident, message }
     }
 }

@@ -223,6 +223,9 @@ pub struct Attempt {
     pub verdict_evidence: Vec<Evidence>,
     /// Whether this attempt undoes an earlier one.
     pub undoes: Option<u32>,
+    /// What would put back what it changes; empty when nothing can be, or when nothing is to be put back any more.
+    #[serde(default)]
+    pub undo: Vec<TargetStep>,
     /// How likely it was to be chosen among what could be done, 0 to 1; null when a person chose it, or when it undoes
     /// another.
     #[serde(default)]

@@ -119,7 +119,7 @@ impl Brake for HealthFloor {
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let health = ask.engine.target_at(ask.key).baseline?;
         let floor = ask.engine.policy.limits.health_floor;
-        if health >= f64::from(floor) {
+        if ask.rollback || health >= f64::from(floor) {
             return None;
         }
         Some(Stop::Person { why: format!("its health was {health:.0} before this fault, below the floor of {floor}") })

@@ -46,7 +46,7 @@ impl Brake for CoolDown {
 
     fn about(&self) -> &'static str {
         "The time since a similar repair of the target that did not hold; it doubles each time. A first repair is never \
-         delayed. Releases by time."
+         delayed, nor is putting back. Releases by time."
     }
 
     fn class(&self) -> Class {
@@ -58,6 +58,9 @@ impl Brake for CoolDown {
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
+        if ask.rollback {
+            return None;
+        }
         let target = ask.engine.target_at(ask.key);
         let similar = || target.past.iter().rev().filter(|past| past.repair == *ask.repair);
         let last = similar().next()?;
@@ -98,7 +101,7 @@ impl Brake for Flapping {
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let relapses = crate::detect::rate::within(ask.engine.target_at(ask.key).relapses.iter(), DAY, ask.now());
         let limit = ask.engine.policy.limits.relapses;
-        if relapses < crate::key::at(limit) {
+        if ask.rollback || relapses < crate::key::at(limit) {
             return None;
         }
         Some(Stop::Person {

@@ -37,7 +37,7 @@ impl Brake for ThrottleBrake {
 
     fn about(&self) -> &'static str {
         "The share of the fleet's budget of a minute or an hour that is used, in percent. From four fifths on the rest is \
-         kept for critical faults. Releases as the oldest repairs pass out of that time."
+         kept for critical faults, and for putting back. Releases as the oldest repairs pass out of that time."
     }
 
     fn class(&self) -> Class {
@@ -49,7 +49,7 @@ impl Brake for ThrottleBrake {
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
-        if ask.severity == Severity::Critical {
+        if ask.rollback || ask.severity == Severity::Critical {
             return None;
         }
         let Low { count, limit, window } = low(ask.engine)?;

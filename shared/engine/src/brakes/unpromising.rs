@@ -38,6 +38,9 @@ impl Brake for Unpromising {
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
+        if ask.rollback {
+            return None;
+        }
         let prior = ask.engine.prior(ask.case, ask.cause, repairs::by_name(ask.repair.as_str())?)?;
         let subject = ask.engine.subject_of(ask.key, &ask.case.it.fault, ask.cause);
         let after = in_vain(&ask.case.it.attempts);

@@ -262,6 +262,7 @@ fn never_what_made_it_worse() {
         verdict_at: Some(START),
         verdict_evidence: Vec::new(),
         undoes: None,
+        undo: Vec::new(),
         propensity: None,
     });
     assert_eq!(rig.stopped(id, &restart()), ["never_what_made_it_worse"]);

@@ -17,7 +17,7 @@ use crate::cause::Cause;
 use crate::event::Decision;
 use crate::harmless;
 use crate::key::at;
-use crate::plan::{Plan, plain, weigh};
+use crate::plan::{Plan, on, plain, weigh};
 use crate::timers::Timer;
 
 /// How long each step may take beyond the grace that it grants: a service manager may be slow under load.
@@ -47,6 +47,7 @@ impl Engine {
         let (risk, effect) = weigh(&plan.steps);
         let max_run: Duration = plan.steps.iter().map(|it| grace(&it.step) + STEP_TIME).sum();
         let host = &self.hosts[at(key.host)];
+        let target = host.targets[at(key.target)].report.name.clone();
         let intent = Intent {
             schema: SCHEMA,
             fleet: self.fleet.clone(),
@@ -73,8 +74,6 @@ impl Engine {
         self.note_repair(id, cause, &plan);
         let generation = self.generation();
         if let Some(case) = self.cases.get_mut(&id) {
-            case.undo.clone_from(&plan.undo);
-            case.must_undo = None;
             case.queue_since = None;
             case.it.attempts.push(Attempt {
                 number,
@@ -90,6 +89,7 @@ impl Engine {
                 verdict_at: None,
                 verdict_evidence: Vec::new(),
                 undoes: plan.undoes,
+                undo: plan.undo.map(|steps| on(&target, steps)).unwrap_or_default(),
                 propensity: plan.propensity,
             });
         }

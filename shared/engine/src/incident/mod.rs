@@ -10,13 +10,15 @@ mod outcome;
 mod probation;
 mod seek;
 mod state;
+mod undo;
 mod upstream;
 pub(crate) mod verify;
+
+pub(crate) use undo::Undoing;
 
 use std::time::Duration;
 
 use prunella_model::incident::{Fault, Incident, IncidentState, Severity, Stage, StageRecord};
-use prunella_model::step::Step;
 use prunella_model::{OperatorName, RepairName, Timestamp};
 
 use crate::cause::Cause;
@@ -59,10 +61,6 @@ pub(crate) struct Case {
     pub(crate) relapsed: bool,
     /// Evidence from then on counts for verification, by the host's clock; null when nothing is verified.
     pub(crate) since: Option<Timestamp>,
-    /// What would put back what the latest repair changed.
-    pub(crate) undo: Option<Vec<Step>>,
-    /// The attempt that must be undone before anything else is tried.
-    pub(crate) must_undo: Option<u32>,
     /// Whether a recurrence of an earlier fault was looked for.
     pub(crate) recurrence: bool,
     /// The target that is blamed for it, when the cause lies upstream.
@@ -105,8 +103,6 @@ impl Case {
             afresh: Timestamp::ZERO,
             relapsed: false,
             since: None,
-            undo: None,
-            must_undo: None,
             recurrence: false,
             blames: None,
             watches: Vec::new(),

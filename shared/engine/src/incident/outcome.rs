@@ -57,7 +57,7 @@ fn after(refusal: &Refusal) -> After {
 }
 
 /// An outcome in a few words.
-fn text(outcome: &Outcome) -> String {
+pub(super) fn text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done => "done".to_owned(),
         Outcome::Refused(refusal) => format!("refused ({}): {refusal}", refusal.code()),
@@ -203,6 +203,11 @@ impl Engine {
         let Some(case) = self.cases.get(&id) else { return };
         let repairing = case.it.state == IncidentState::Repairing { command };
         let verifying = matches!(case.it.state, IncidentState::Verifying { .. });
+        if current && undoes.is_some() && report.outcome == Outcome::Done && !repairing {
+            // A report that was given up turned up after all: it was put back, and the incident goes on.
+            self.undo_ended(id, key);
+            return;
+        }
         if !current || !(repairing || verifying) {
             return;
         }
@@ -235,13 +240,7 @@ impl Engine {
             | Outcome::Cancelled { .. }
             | Outcome::Lost => {
                 if undoes.is_some() {
-                    self.announce(
-                        EventKind::RolledBack,
-                        Some(key),
-                        Some(id),
-                        "what made it worse was put back".to_owned(),
-                    );
-                    self.afresh(id);
+                    self.undo_ended(id, key);
                     return;
                 }
                 self.begin_verification(id, ended);

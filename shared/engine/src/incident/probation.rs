@@ -108,6 +108,8 @@ impl Engine {
             let healer = case.it.attempts.iter_mut().rev().find(|it| it.verdict == Some(Verdict::Recovered));
             if let Some(attempt) = healer {
                 attempt.verdict = Some(Verdict::Unchanged);
+                // The target was well with what it changed, so that stays.
+                attempt.undo.clear();
                 attempt.verdict_at = Some(now);
             }
             case.it.recovered_at = None;

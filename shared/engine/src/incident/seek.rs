@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use prunella_model::IncidentId;
 use prunella_model::incident::{Diagnosis, IncidentState, Release, Stage};
 
+use super::Undoing;
 use super::consider::LOOK_AGAIN;
 use crate::Engine;
 use crate::brakes::{self, Answer, Ask, Reach};
@@ -21,7 +22,17 @@ impl Engine {
         let Some(case) = self.cases.get(&id) else { return };
         let tried = case.it.attempts.iter().filter(|it| plan::counts(it)).count();
         let limit = at(self.policy.limits.attempts_per_incident);
-        let undo = case.must_undo.and_then(|number| self.plan_undo(case, number));
+        let undo = match case.undoing() {
+            // A person who asks for a repair has seen what there is to be put back.
+            _ if case.forced.is_some() => None,
+            Undoing::Nothing => None,
+            Undoing::Due(number) => self.plan_undo(case, number),
+            Undoing::UnderWay => return,
+            Undoing::Uncertain(number, what) => {
+                self.not_undone(id, number, &what);
+                return;
+            }
+        };
         let plan = match undo {
             Some(plan) => plan,
             None if tried >= limit && case.forced.is_none() => {
@@ -52,21 +63,6 @@ impl Engine {
         if !std::mem::replace(&mut case.wished, true) {
             self.wish(key, missing);
         }
-    }
-
-    /// The plan that puts back what an attempt changed; null when nothing can be.
-    fn plan_undo(&self, case: &super::Case, number: u32) -> Option<Plan> {
-        let undone = case.it.attempts.iter().find(|it| it.number == number)?;
-        Some(Plan {
-            repair: undone.repair.clone(),
-            steps: plan::on(&self.target_at(case.key).report.name, case.undo.clone()?),
-            undo: None,
-            because: format!("attempt {number} made it worse: put back what it changed"),
-            alternatives: Vec::new(),
-            undoes: Some(number),
-            propensity: None,
-            wish: None,
-        })
     }
 
     /// What was held back may have healed meanwhile: nothing is done on what was seen before the hold ended.

@@ -199,6 +199,8 @@ impl Engine {
         let line = format!("{}: {why}", word(verdict));
         self.tally.verdict(verdict);
         if let Some(case) = self.cases.get_mut(&id) {
+            // What a person asked for has been tried; it is not tried again on the strength of that.
+            case.forced = None;
             if let Some(attempt) = case.it.attempts.last_mut() {
                 attempt.verdict = Some(verdict);
                 attempt.verdict_at = Some(now);
@@ -219,11 +221,6 @@ impl Engine {
                 self.learn(key, &snapshot, &attempt, cause, lesson);
                 if verdict == Verdict::Worse {
                     self.target_mut(key).made_worse(&repair);
-                }
-                if verdict == Verdict::Worse
-                    && let Some(case) = self.cases.get_mut(&id)
-                {
-                    case.must_undo = case.undo.is_some().then_some(number);
                 }
                 self.next_attempt(id);
             }

@@ -10,7 +10,7 @@ use super::Kind;
 use crate::Engine;
 use crate::cause::Cause;
 use crate::choose::Lesson;
-use crate::incident::Case;
+use crate::incident::{Case, Undoing};
 use crate::key::{Key, at};
 use crate::rules::{self, Judgement, Symptom};
 
@@ -35,9 +35,11 @@ impl Engine {
             summary: summary.to_owned(),
         };
         let over = case.it.optimisation.as_ref().is_some_and(|it| it.gain.is_some());
-        match (over, case.must_undo) {
-            (true, Some(_)) => return Judgement::Present(symptom("it did not help, and is undone")),
-            (true, None) => return Judgement::Absent(u32::MAX),
+        match (over, case.undoing()) {
+            (true, Undoing::Nothing) => return Judgement::Absent(u32::MAX),
+            (true, Undoing::Due(_) | Undoing::UnderWay | Undoing::Uncertain(..)) => {
+                return Judgement::Present(symptom("it did not help, and is undone"));
+            }
             (false, _) => {}
         }
         let part = case.it.fault.symptom.as_ref();
@@ -115,8 +117,7 @@ impl Engine {
         (attempt.verdict, attempt.verdict_at) = (Some(verdict), Some(now));
         attempt.verdict_evidence.push(evidence);
         let (repair, number) = (attempt.repair.clone(), attempt.number);
-        let undo = gain == Gain::NotHelped && case.undo.is_some();
-        case.must_undo = undo.then_some(number);
+        let undo = case.undoing() != Undoing::Nothing;
         self.touched(id);
         self.audit("verdict", key, Some(id), format!("attempt {number}, {repair}: {line}"));
         self.announce(EventKind::RepairVerified, Some(key), Some(id), format!("{repair}: {line}"));
