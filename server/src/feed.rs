@@ -1,11 +1,16 @@
 //! The latest events, for those who follow along.
 
+mod log;
+
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prunella_model::Id;
 use prunella_model::event::FleetEvent;
 use tokio::sync::broadcast;
+
+pub use log::LogError;
 
 /// How many events can be read again: a busy hour of a large fleet.
 pub const KEPT: usize = 4_096;
@@ -16,129 +21,166 @@ pub const LAG_MAX: usize = 1_024;
 /// Keeps the latest events and hands new ones to subscribers. Nobody who reads slowly can hold up who writes.
 #[derive(Debug)]
 pub struct Feed {
-    kept: Mutex<Kept>,
+    shared: Mutex<Shared>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Shared {
     /// Null once the feed is closed.
     live: Option<broadcast::Sender<Arc<FleetEvent>>>,
-    events: VecDeque<Arc<FleetEvent>>,
-    /// Whether older events than the kept ones have existed since the start.
-    dropped: bool,
+    kept: Kept,
+    /// Null without a directory, and once the feed is closed.
+    writer: Option<log::Writer>,
+}
+
+/// An event, and whether others may be missing right before it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The event.
+    pub event: Arc<FleetEvent>,
+    /// Whether events before it were lost in a crash.
+    pub gap: bool,
+}
+
+/// The events that can be read again, oldest first.
+#[derive(Debug, Default)]
+struct Kept {
+    events: VecDeque<Told>,
+    /// Whether events may be missing before the next one.
+    cut: bool,
+}
+
+impl Kept {
+    fn last(&self) -> Option<Id> {
+        self.events.back().map(|it| it.event.id)
+    }
+
+    fn push(&mut self, event: Arc<FleetEvent>) {
+        let cut = std::mem::take(&mut self.cut);
+        let gap = self.last().is_some_and(|last| !may_follow(last, event.id)) || cut;
+        if self.events.len() == KEPT {
+            self.events.pop_front();
+        }
+        self.events.push_back(Told { event, gap });
+    }
+}
+
+/// Whether no event can have been between these two. Each server counts its own from 1.
+const fn may_follow(last: Id, next: Id) -> bool {
+    if last.epoch == next.epoch { next.counter == last.counter + 1 } else { next.counter == 1 }
 }
 
 /// What a subscriber begins with.
 #[derive(Debug)]
 pub struct Subscription {
     /// Events to be read first.
-    pub backlog: Vec<Arc<FleetEvent>>,
-    /// Whether events between the resume point and the backlog are no longer kept.
-    pub gap: bool,
+    pub backlog: Vec<Told>,
+    /// Why events between the resume point and the backlog are missing; null when none is.
+    pub gap: Option<String>,
     /// Everything after the backlog.
     pub live: broadcast::Receiver<Arc<FleetEvent>>,
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        let live = Some(broadcast::channel(LAG_MAX).0);
-        Self { kept: Mutex::new(Kept { live, events: VecDeque::new(), dropped: false }) }
+        Self::of(Kept::default(), None)
     }
 }
 
 impl Feed {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A feed that goes on from what is kept in `dir`, for a server that decides in `epoch`.
+    ///
+    /// # Errors
+    /// [`LogError`] when the directory cannot be read or written.
+    pub fn open(dir: &Path, epoch: u64) -> Result<Self, LogError> {
+        let (kept, writer) = log::open(dir, epoch)?;
+        Ok(Self::of(kept, Some(writer)))
+    }
+
+    fn of(kept: Kept, writer: Option<log::Writer>) -> Self {
+        let live = Some(broadcast::channel(LAG_MAX).0);
+        Self { shared: Mutex::new(Shared { live, kept, writer }) }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an event.
     pub fn announce(&self, event: FleetEvent) {
         let event = Arc::new(event);
-        let mut kept = self.kept();
-        if kept.events.len() == KEPT {
-            kept.events.pop_front();
-            kept.dropped = true;
+        let mut shared = self.shared();
+        shared.kept.push(Arc::clone(&event));
+        if let Some(writer) = &mut shared.writer {
+            writer.write(&event);
         }
-        kept.events.push_back(Arc::clone(&event));
         // Under the lock, so that no subscriber misses an event between its backlog and its live part. An error only
         // means that nobody listens.
-        let _ = kept.live.as_ref().map(|it| it.send(event));
+        let _ = shared.live.as_ref().map(|it| it.send(event));
     }
 
-    /// Ends every subscription: the server is stopping.
+    /// Ends every subscription: the server is stopping. What is announced afterwards is kept for those who resume.
     pub fn close(&self) {
-        self.kept().live = None;
+        self.shared().live = None;
     }
 
-    /// The latest events, newest first.
+    /// Writes down what waits, and that the server ended in order. Blocks for the disk.
+    pub fn end(&self) {
+        let writer = self.shared().writer.take();
+        drop(writer);
+    }
+
+    /// The latest events that `wanted` holds of, newest first: those before `before`, or from the newest on.
     #[must_use]
-    pub fn latest(&self, most: usize) -> Vec<Arc<FleetEvent>> {
-        self.kept().events.iter().rev().take(most).cloned().collect()
+    pub fn latest(
+        &self,
+        before: Option<Id>,
+        most: usize,
+        wanted: impl Fn(&FleetEvent) -> bool,
+    ) -> Vec<Arc<FleetEvent>> {
+        let shared = self.shared();
+        let all = shared.kept.events.iter().rev().map(|it| &it.event);
+        let older = all.filter(|it| before.is_none_or(|before| it.id < before));
+        older.filter(|it| wanted(it)).take(most).cloned().collect()
+    }
+
+    /// The id of the newest event; null before the first.
+    #[must_use]
+    pub fn newest(&self) -> Option<Id> {
+        self.shared().kept.last()
     }
 
     /// Follows along: after the event `resume`, or from now on.
     #[must_use]
     pub fn subscribe(&self, resume: Option<Id>) -> Subscription {
-        let kept = self.kept();
+        let shared = self.shared();
         // Of a closed feed the live part has ended already.
-        let live = kept.live.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe);
-        let Some(resume) = resume else { return Subscription { backlog: Vec::new(), gap: false, live } };
-        let backlog: Vec<_> = kept.events.iter().filter(|it| it.id > resume).cloned().collect();
-        let oldest_is_later = kept.events.front().is_none_or(|it| it.id > resume);
-        // Events of an earlier run of the server are not kept, and nobody can say how many there were.
-        let earlier_run = kept.events.front().is_none_or(|it| it.id.epoch > resume.epoch);
-        Subscription { backlog, gap: oldest_is_later && (kept.dropped || earlier_run), live }
+        let live = shared.live.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe);
+        let Some(resume) = resume else { return Subscription { backlog: Vec::new(), gap: None, live } };
+        let events = &shared.kept.events;
+        let (before, after): (Vec<&Told>, Vec<&Told>) = events.iter().partition(|it| it.event.id <= resume);
+        let mut backlog: Vec<Told> = after.into_iter().cloned().collect();
+        let gap = match (before.last(), backlog.first_mut()) {
+            // What is missing before the first one has its own mark.
+            (Some(last), _) if last.event.id == resume => None,
+            (None, Some(first)) => {
+                first.gap = false;
+                let next = resume.epoch == first.event.id.epoch && may_follow(resume, first.event.id);
+                let id = first.event.id;
+                (!next).then(|| {
+                    format!("events after {resume} are no longer kept: of the latest {KEPT}, the oldest is {id}")
+                })
+            }
+            (Some(_) | None, first) => {
+                if let Some(first) = first {
+                    first.gap = false;
+                }
+                Some(format!("the event {resume} is not known: it was lost in a crash, or is another fleet's"))
+            }
+        };
+        Subscription { backlog, gap, live }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use prunella_model::Timestamp;
-    use prunella_model::event::EventKind;
-
-    use super::*;
-
-    fn id(counter: u64) -> Id {
-        Id { epoch: 7, counter }
-    }
-
-    fn event(counter: u64) -> FleetEvent {
-        FleetEvent {
-            id: id(counter),
-            at: Timestamp::from_secs(counter),
-            kind: EventKind::HostConnected,
-            host: None,
-            target: None,
-            incident: None,
-            message: String::new(),
-        }
-    }
-
-    fn counters(events: &[Arc<FleetEvent>]) -> Vec<u64> {
-        events.iter().map(|it| it.id.counter).collect()
-    }
-
-    #[test]
-    fn a_reader_goes_on_where_it_stopped() {
-        let feed = Feed::default();
-        (1..=5).for_each(|n| feed.announce(event(n)));
-        assert_eq!(counters(&feed.latest(2)), [5, 4]);
-        let mut it = feed.subscribe(Some(id(3)));
-        assert_eq!((counters(&it.backlog), it.gap), (vec![4, 5], false));
-        feed.announce(event(6));
-        assert_eq!(it.live.try_recv().unwrap().id, id(6));
-        assert!(feed.subscribe(None).backlog.is_empty());
-    }
-
-    #[test]
-    fn a_reader_hears_of_what_is_no_longer_kept() {
-        let feed = Feed::default();
-        (1..=KEPT as u64 + 10).for_each(|n| feed.announce(event(n)));
-        assert!(feed.subscribe(Some(id(3))).gap);
-        assert!(!feed.subscribe(Some(id(20))).gap);
-        assert!(feed.subscribe(Some(Id { epoch: 6, counter: 1 })).gap, "an earlier run of the server");
-        let mut slow = feed.subscribe(None).live;
-        (1..=LAG_MAX as u64 + 1).for_each(|n| feed.announce(event(10_000 + n)));
-        assert!(matches!(slow.try_recv(), Err(broadcast::error::TryRecvError::Lagged(_))));
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ use crate::closed::{self, Keeper};
 use crate::config::{Config, ConfigError};
 use crate::driver::{CommitFailed, Driver, Inbox, Input};
 use crate::effects::Effects;
-use crate::feed::Feed;
+use crate::feed::{self, Feed};
 use crate::files::{self, FileError};
 use crate::journal::JournalError;
 use crate::records::{Records, export};
@@ -59,6 +59,9 @@ pub enum ServeError {
     /// The audit log or the history.
     #[error("what is over cannot be read")]
     Archive(#[from] closed::OpenError),
+    /// The events of the past.
+    #[error("events cannot be kept")]
+    Events(#[from] feed::LogError),
     /// The journal.
     #[error("the journal cannot be written")]
     Journal(#[from] JournalError),
@@ -184,7 +187,7 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     let control = door(config, &loaded, control, gate::Door::Control, &open)?;
 
     let sessions = Arc::new(Sessions::new(Arc::clone(&loaded.granted.bundle)));
-    let feed = Arc::new(Feed::default());
+    let feed = Arc::new(Feed::open(&config.state_dir.join("events"), loaded.repository.epoch())?);
     let (inbox, events) = Inbox::new();
     let (policy, policy_now) = watch::channel(Arc::clone(loaded.engine.policy()));
     let services = services(config, &loaded, &addresses, (&sessions, &feed), &inbox, &policy_now);
@@ -198,8 +201,10 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     );
     let records = Records { repository: Arc::clone(&loaded.repository), notes: loaded.notes };
     let driver = tokio::spawn(Driver::new(loaded.engine, records, effects, loaded.clock.clone(), events).run());
+    // Nobody serves yet, so the engine takes this in before anything else.
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let _ = inbox.put(Input::Event(Event::Started { version })).await;
     if let Some(first) = loaded.first_policy.take() {
-        // Nobody serves yet, so the engine takes this in before anything else.
         let _ = inbox.put(Input::Event(Event::Policy(Arc::new(first)))).await;
     }
     let keeping = loaded.authority.keep(loaded.granted, loaded.clock.clone(), inbox.clone());
@@ -271,8 +276,12 @@ impl Running {
             self.open.kill_all();
             let _ = tokio::time::timeout(STOP_MAX, &mut over).await;
         }
-        let keeper = self.keeper;
-        let _ = tokio::time::timeout(STOP_MAX, tokio::task::spawn_blocking(|| keeper.stop())).await;
+        let (keeper, feed) = (self.keeper, self.feed);
+        let put_away = move || {
+            keeper.stop();
+            feed.end();
+        };
+        let _ = tokio::time::timeout(STOP_MAX, tokio::task::spawn_blocking(put_away)).await;
         match committed {
             Ok(Ok(result)) => Ok(result?),
             Ok(Err(_)) => Err(ServeError::Lost),

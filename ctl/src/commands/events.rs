@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use prunella_model::event::EventKind;
+use prunella_model::Id;
+use prunella_model::event::{EventGroup, EventKind};
 use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
@@ -18,12 +19,16 @@ use crate::{Common, Output};
 const HELP: &str = help!(
     "\
 Examples:
-  prunella --dir ./fleet events                              the latest, oldest first
+  prunella --dir ./fleet events                              the latest 100, oldest first
   prunella --dir ./fleet events --follow                     and then as they happen, until Ctrl-C
+  prunella --dir ./fleet events --group detection --group healing --last 20
   prunella --dir ./fleet events --follow --kind escalated --target web-1 -o json
+  prunella --dir ./fleet events --follow --resume 6740e3a0-40 -o json    after the last one that you have seen
 
-JSON: {\"events\": [{id, time, kind, host, target, incident, message}]}; with --follow one such event per line, and
-{\"gap\": true} where events were lost to a slow reader or a long absence."
+Kinds and groups: docs/events.md. A token is the id of an event; it stays good when the server is started again.
+
+JSON: {\"events\": [{id, time, kind, group, host, target, incident, message}], \"resume\": token}; with --follow one such
+event per line, and {\"gap\": true, \"reason\": …} where events were lost to a slow reader, a long absence or a crash."
 );
 
 /// The first pause before a lost connection is tried again.
@@ -41,12 +46,18 @@ pub struct EventsArgs {
     /// Only events of this kind; may be given more than once.
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
     kind: Vec<String>,
+    /// Only events of this group; may be given more than once, and beside kinds.
+    #[arg(long, value_name = "GROUP", value_parser = PossibleValuesParser::new(EventGroup::ALL.map(EventGroup::as_str)))]
+    group: Vec<String>,
     /// Only those of this host or target.
     #[arg(long, value_name = "HOST[/TARGET]", value_parser = names::host_or_target)]
     target: Option<String>,
     /// How many of the latest to begin with.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=1000))]
     last: u16,
+    /// Follow from right after the event with this id, instead of listing the latest.
+    #[arg(long, value_name = "ID", requires = "follow", conflicts_with = "last", value_parser = clap::value_parser!(Id))]
+    resume: Option<Id>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -56,6 +67,7 @@ struct EventView {
     id: String,
     time: Time,
     kind: String,
+    group: String,
     host: Option<String>,
     target: Option<String>,
     incident: Option<String>,
@@ -65,6 +77,8 @@ struct EventView {
 #[derive(Debug, Serialize)]
 struct View {
     events: Vec<EventView>,
+    /// Where following goes on; null before the first event.
+    resume: Option<String>,
 }
 
 impl EventsArgs {
@@ -74,16 +88,11 @@ impl EventsArgs {
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
-            let target = self.target.clone().unwrap_or_default();
             let client = Client::connect(common, &self.connection).await?;
-            // All of them, because the filter is ours here and the last id is where following begins.
-            let request = pb::ListEventsRequest { page_size: 1_000 };
-            let latest = client.events().list_events(request).await?.into_inner().events;
-            let resume = latest.first().map(|it| it.id.clone());
-            let wanted = latest.into_iter().filter(|it| self.wants(&target, it)).take(usize::from(self.last));
-            let mut events: Vec<EventView> = wanted.map(EventView::of).collect();
-            events.reverse();
-            let view = View { events };
+            let view = match self.resume {
+                Some(resume) => View { events: Vec::new(), resume: Some(resume.to_string()) },
+                None => self.latest(&client).await?,
+            };
             if !self.follow {
                 show(common, &view, |paint| table(&view.events, paint))?;
                 return Ok(ExitCode::SUCCESS);
@@ -94,14 +103,24 @@ impl EventsArgs {
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            self.follow(common, client, resume, printer).await
+            self.follow(common, client, view.resume, printer).await
         })
     }
 
-    fn wants(&self, target: &str, it: &pb::Event) -> bool {
-        let kind = self.kind.is_empty() || self.kind.contains(&it.kind);
-        let place = target.is_empty() || it.host.as_deref() == Some(target) || it.target.as_deref() == Some(target);
-        kind && place
+    async fn latest(&self, client: &Client) -> Result<View, Failure> {
+        let request = pb::ListEventsRequest {
+            // None at all cannot be asked for: 0 means the default.
+            page_size: i32::from(self.last.max(1)),
+            kinds: self.kind.clone(),
+            groups: self.group.clone(),
+            target: self.target.clone().unwrap_or_default(),
+            ..pb::ListEventsRequest::default()
+        };
+        let answer = client.events().list_events(request).await?.into_inner();
+        let wanted = answer.events.into_iter().take(usize::from(self.last));
+        let mut events: Vec<EventView> = wanted.map(EventView::of).collect();
+        events.reverse();
+        Ok(View { events, resume: answer.resume_token })
     }
 
     /// Follows until nobody reads; a lost connection is taken up where it ended, even at a new address.
@@ -117,6 +136,7 @@ impl EventsArgs {
             let request = pb::WatchEventsRequest {
                 resume_token: resume.clone(),
                 kinds: self.kind.clone(),
+                groups: self.group.clone(),
                 target: self.target.clone().unwrap_or_default(),
             };
             match client.events().watch_events(request).await {
@@ -162,7 +182,7 @@ async fn read(
 ) -> Result<Flow, Failure> {
     // An end with an error is taken up again like any other; the next attempt says what is wrong.
     while let Ok(Some(answer)) = stream.message().await {
-        if answer.gap && printer.gap()? == Flow::Stop {
+        if answer.gap && printer.gap(answer.gap_reason.as_deref())? == Flow::Stop {
             return Ok(Flow::Stop);
         }
         if let Some(event) = answer.event {
@@ -181,6 +201,7 @@ impl EventView {
             id: it.id,
             time: it.time.into(),
             kind: it.kind,
+            group: it.group,
             host: it.host.as_deref().map(short),
             target: it.target.as_deref().map(short),
             incident: it.incident.as_deref().map(short),
@@ -190,9 +211,12 @@ impl EventView {
 
     fn tone(&self) -> Tone {
         match self.kind.as_str() {
-            "fault_detected" | "host_lost" | "escalated" | "invariant_broken" => Tone::Bad,
-            "repair_verified" | "incident_closed" | "fault_cleared" | "host_connected" => Tone::Good,
-            "repair_held" | "paused" | "rolled_back" | "repair_cancelled" => Tone::Warning,
+            "fault_detected" | "relapsed" | "host_lost" | "escalated" | "invariant_broken" | "breaker_opened"
+            | "health_critical" => Tone::Bad,
+            "repair_verified" | "incident_closed" | "fault_cleared" | "host_connected" | "breaker_closed"
+            | "snapshot_verified" => Tone::Good,
+            "repair_held" | "paused" | "rolled_back" | "repair_cancelled" | "fault_predicted" | "fault_joined"
+            | "throttled" | "health_degraded" => Tone::Warning,
             _ => Tone::Plain,
         }
     }
@@ -226,13 +250,13 @@ impl Printer {
         Ok(output::print(&if self.json { serde_json::to_string(it)? + "\n" } else { line(it, now(), self.paint) })?)
     }
 
-    fn gap(self) -> anyhow::Result<Flow> {
+    fn gap(self, why: Option<&str>) -> anyhow::Result<Flow> {
         let text = if self.json {
-            "{\"gap\":true}\n"
+            serde_json::to_string(&serde_json::json!({"gap": true, "reason": why}))? + "\n"
         } else {
-            "… some events are missing here: no longer kept, or too many at once\n"
+            format!("… some events are missing here: {}\n", clean(why.unwrap_or("the server does not say why")))
         };
-        Ok(output::print(text)?)
+        Ok(output::print(&text)?)
     }
 }
 
@@ -256,6 +280,6 @@ mod tests {
             11:59:57.250  fault_detected    h1/web                web does not answer
         "#]]
         .assert_eq(&line(&event, sample::now(), Paint(false)));
-        expect![[r#"{"id":"6740e3a0-40","time":"2026-03-01T11:59:57.25Z","kind":"fault_detected","host":"h1","target":"h1/web","incident":"6740e3a0-20","message":"web does not answer"}"#]].assert_eq(&serde_json::to_string(&event).unwrap());
+        expect![[r#"{"id":"6740e3a0-40","time":"2026-03-01T11:59:57.25Z","kind":"fault_detected","group":"detection","host":"h1","target":"h1/web","incident":"6740e3a0-20","message":"web does not answer"}"#]].assert_eq(&serde_json::to_string(&event).unwrap());
     }
 }

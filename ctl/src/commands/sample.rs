@@ -347,6 +347,7 @@ pub(super) fn event() -> pb::Event {
         id: "6740e3a0-40".to_owned(),
         time: at(-3, 250_000),
         kind: "fault_detected".to_owned(),
+        group: "detection".to_owned(),
         host: some("hosts/h1"),
         target: some("hosts/h1/targets/web"),
         incident: some("incidents/6740e3a0-20"),

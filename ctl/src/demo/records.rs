@@ -49,7 +49,7 @@ impl Records {
     /// # Errors
     /// When the server does not let us follow.
     pub async fn follow(&self, each: impl Fn(&pb::Event) + 'static) -> anyhow::Result<()> {
-        let request = pb::WatchEventsRequest { resume_token: None, kinds: Vec::new(), target: String::new() };
+        let request = pb::WatchEventsRequest::default();
         let mut events = EventServiceClient::new(self.channel.clone())
             .watch_events(request)
             .await

@@ -307,6 +307,7 @@ pub fn event(it: &FleetEvent) -> pb::Event {
         id: it.id.to_string(),
         time: time(it.at),
         kind: it.kind.as_str().to_owned(),
+        group: it.kind.group().as_str().to_owned(),
         host: it.host.as_ref().map(of_host),
         target: it.host.as_ref().zip(it.target.as_ref()).map(|(host, target)| format!("hosts/{host}/targets/{target}")),
         incident: it.incident.map(of_incident),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use prunella_model::change::{ChangeSeen, Changed};
 use prunella_model::host::HostReport;
 use prunella_model::incident::Evidence;
-use prunella_model::observation::{Finding, Observation};
+use prunella_model::observation::{Finding, Observation, Sha256};
 use prunella_model::{TargetName, Timestamp};
 
 use crate::Engine;
@@ -59,24 +59,39 @@ impl Target {
 
 /// The change that a look at a file shows against the look before. What was there at the first look is no change.
 pub(crate) fn file_change(before: Option<&Finding>, seen: &Observation) -> Option<Changed> {
-    let content = |finding: &Finding| match finding {
-        Finding::FileAsKnown { sha256 } => Some(Some(*sha256)),
-        Finding::FileChanged { sha256, .. } => Some(*sha256),
-        Finding::Running { .. }
-        | Finding::Exited { .. }
-        | Finding::NotRunning
-        | Finding::StoppedOnPurpose
-        | Finding::Answered { .. }
-        | Finding::BadAnswer { .. }
-        | Finding::NoAnswer { .. }
-        | Finding::Unreachable { .. }
-        | Finding::DirectoryUse { .. }
-        | Finding::LinesMatched { .. }
-        | Finding::HostRead
-        | Finding::ProbeBroken { .. } => None,
-    };
-    let (old, new) = (content(before?)?, content(&seen.finding)?);
+    let (old, new) = (FileSeen::of(before?)?.content, FileSeen::of(&seen.finding)?.content);
     (old != new).then(|| Changed::File { file: seen.probe.clone(), to: new })
+}
+
+/// What a look at a file tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileSeen {
+    /// The digest of its content; null when it is missing.
+    pub(crate) content: Option<Sha256>,
+    /// The digest of its known-good snapshot; null before the first.
+    pub(crate) known_good: Option<Sha256>,
+}
+
+impl FileSeen {
+    /// Null when the finding is of no file.
+    pub(crate) fn of(finding: &Finding) -> Option<Self> {
+        match finding {
+            Finding::FileAsKnown { sha256 } => Some(Self { content: Some(*sha256), known_good: Some(*sha256) }),
+            Finding::FileChanged { sha256, known_good } => Some(Self { content: *sha256, known_good: *known_good }),
+            Finding::Running { .. }
+            | Finding::Exited { .. }
+            | Finding::NotRunning
+            | Finding::StoppedOnPurpose
+            | Finding::Answered { .. }
+            | Finding::BadAnswer { .. }
+            | Finding::NoAnswer { .. }
+            | Finding::Unreachable { .. }
+            | Finding::DirectoryUse { .. }
+            | Finding::LinesMatched { .. }
+            | Finding::HostRead
+            | Finding::ProbeBroken { .. } => None,
+        }
+    }
 }
 
 impl Engine {

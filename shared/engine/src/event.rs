@@ -20,6 +20,11 @@ use serde::{Deserialize, Serialize};
 /// Something that happened. Everything the engine learns, it learns from one of these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
+    /// The server begins to decide with this engine.
+    Started {
+        /// The program's version.
+        version: String,
+    },
     /// Operators changed the policy. Takes effect at once.
     Policy(Arc<FleetPolicy>),
     /// Operators want the policy changed. It is rolled out in stages, except where nothing could be harmed.

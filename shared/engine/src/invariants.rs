@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use prunella_model::event::EventKind;
 use prunella_model::incident::{Incident, IncidentState};
 use prunella_model::outcome::Outcome;
 
@@ -23,6 +24,17 @@ impl Engine {
         self.check_commands(&mut broken);
         self.check_counters(&mut broken);
         broken
+    }
+
+    /// Says which invariants do not hold, each once. They are checked now and then, for they go through the whole fleet.
+    pub(crate) fn watch_itself(&mut self) {
+        for (name, what) in self.check_invariants() {
+            if self.defects.insert(name) {
+                let line = format!("{name}: {what}; this is a defect of the program, please report it");
+                self.audit_as("engine".to_owned(), "invariant_broken", "fleet".to_owned(), None, line.clone());
+                self.announce(EventKind::InvariantBroken, None, None, line);
+            }
+        }
     }
 
     fn check_case(&self, case: &Case, broken: &mut Broken) {
@@ -163,5 +175,30 @@ fn check_stages(it: &Incident, broken: &mut Broken) {
     }
     if it.stages.iter().any(|stage| stage.ended_at.is_some_and(|ended| ended < stage.started_at)) {
         broken.push(("stages_end_after_start", format!("a stage of {id} ended before it began")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prunella_model::record::Stored;
+    use prunella_model::{FleetName, Timestamp};
+
+    use super::*;
+    use crate::{Decision, Event};
+
+    #[test]
+    fn a_broken_invariant_is_announced_once() {
+        let start = Timestamp::from_secs(1_000);
+        let fleet = FleetName::of("test");
+        let mut engine = Engine::new(fleet, 1, start, Stored::default());
+        engine.troubled = 3;
+        let said: Vec<EventKind> = (1..=3)
+            .flat_map(|n| engine.step(start.after(Duration::from_secs(400 * n)), Event::Tick))
+            .filter_map(|it| if let Decision::Announce(event) = it { Some(event.kind) } else { None })
+            .filter(|kind| *kind == EventKind::InvariantBroken)
+            .collect();
+        assert_eq!(said, [EventKind::InvariantBroken]);
     }
 }

@@ -39,6 +39,8 @@ mod requests;
 mod restore;
 mod rollout;
 mod rules;
+mod saved;
+mod standing;
 mod structure;
 pub mod suspects;
 mod target;
@@ -141,6 +143,10 @@ pub struct Engine {
     queue: BTreeSet<(Reverse<Severity>, IncidentId)>,
     /// What has been said of it.
     queue_watch: queue::QueueWatch,
+    /// What has been said of how freely repairs may go.
+    standing: standing::Standing,
+    /// Names of invariants that were found broken and said to be.
+    defects: BTreeSet<&'static str>,
     /// When recent repairs of the fleet were decided, newest last.
     decided: VecDeque<Timestamp>,
     /// When repairs took something out that still served, newest last.
@@ -179,11 +185,13 @@ impl Engine {
             self.settle_woken();
         }
         self.serve_queue();
+        self.watch_standing();
         self.finish()
     }
 
     fn take(&mut self, event: Event) {
         match event {
+            Event::Started { version } => self.begun(&version),
             Event::Policy(policy) => self.change_policy(policy),
             Event::Proposed { policy, by } => self.propose(policy, by),
             Event::Connected { host, enrolment, report } => self.connected(&host, enrolment, *report),
@@ -219,7 +227,9 @@ impl Engine {
             Event::Request { request: Request::Repair { target, .. } | Request::Report { target, .. }, .. } => {
                 &target.host
             }
-            Event::Request { .. } | Event::Policy(_) | Event::Proposed { .. } | Event::Tick => return None,
+            Event::Request { .. } | Event::Started { .. } | Event::Policy(_) | Event::Proposed { .. } | Event::Tick => {
+                return None;
+            }
         };
         self.names.get(host).copied()
     }
@@ -235,6 +245,7 @@ impl Engine {
             | Timer::Rollout
             | Timer::Health
             | Timer::Queue
+            | Timer::Standing
             | Timer::Optimise
             | Timer::Fleet => None,
         }
@@ -250,13 +261,17 @@ impl Engine {
             Timer::Confirm(key) => self.confirm(key),
             Timer::Series(host, series) => self.series_due(host, series),
             Timer::Custom(host, rule) => self.custom_due(host, rule),
-            Timer::Health => self.sample_health(),
+            Timer::Health => {
+                self.sample_health();
+                self.watch_itself();
+            }
             Timer::Pause(scope) => self.pause_ended(&scope),
             Timer::Maintenance(name) => {
                 self.maintenance_due(&name);
             }
             Timer::Optimise => self.optimise_unasked(),
             Timer::Queue => self.watch_queue(),
+            Timer::Standing => self.say_standing(),
             Timer::Rollout => self.rollout_due(),
             Timer::Fleet => {
                 self.warm_up();

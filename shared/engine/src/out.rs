@@ -35,3 +35,11 @@ pub(crate) struct Out {
     /// Replies.
     pub(crate) replies: Vec<Decision>,
 }
+
+impl Out {
+    /// Whether anything is stored, said or sent.
+    pub(crate) fn decides(&self) -> bool {
+        let stored = !(self.incidents.is_empty() && self.commands.is_empty() && self.hosts.is_empty());
+        stored || !(self.changes.is_empty() && self.announcements.is_empty() && self.acts.is_empty())
+    }
+}

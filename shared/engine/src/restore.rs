@@ -76,6 +76,8 @@ impl Engine {
             timers: Timers::default(),
             queue: BTreeSet::new(),
             queue_watch: crate::queue::QueueWatch::default(),
+            standing: crate::standing::Standing::default(),
+            defects: BTreeSet::new(),
             decided: VecDeque::new(),
             outages: VecDeque::new(),
             troubled: 0,

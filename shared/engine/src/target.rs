@@ -282,6 +282,8 @@ pub(crate) struct Target {
     pub(crate) stuck: Option<crate::structure::Stuck>,
     /// What changed lately, newest last.
     pub(crate) changes: VecDeque<Change>,
+    /// Contents of files that were put back and not seen in their place yet, oldest first. Not stored.
+    pub(crate) restored: Vec<prunella_model::observation::Sha256>,
 }
 
 impl Target {
@@ -308,6 +310,7 @@ impl Target {
             well_since: None,
             stuck: None,
             changes: VecDeque::new(),
+            restored: Vec::new(),
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) enum Timer {
     Optimise,
     /// The fleet's queue may not be worked off.
     Queue,
+    /// What restrains repairs may have released.
+    Standing,
     /// A stage of a policy's roll-out has lasted long enough.
     Rollout,
     /// A brake of the whole fleet may release.

@@ -10,6 +10,12 @@ use crate::{HostId, Id, IncidentId, TargetName, Timestamp};
 pub enum EventKind {
     /// A fault was detected and an incident opened.
     FaultDetected,
+    /// A fault was foreseen, and an incident opened before it is there.
+    FaultPredicted,
+    /// Another fault of the same target joined an open incident.
+    FaultJoined,
+    /// A fault that a repair had healed came back while it was on probation.
+    Relapsed,
     /// A fault's symptom went away.
     FaultCleared,
     /// An incident was diagnosed.
@@ -30,10 +36,18 @@ pub enum EventKind {
     RepairVerified,
     /// A repair that did not help was undone.
     RolledBack,
+    /// An agent has a content of a file as known-good that it did not have before.
+    SnapshotTaken,
+    /// An agent put a file back to the content of a snapshot.
+    SnapshotRestored,
+    /// A probe has seen the restored content in its place.
+    SnapshotVerified,
     /// An incident needs a person.
     Escalated,
     /// An incident was closed.
     IncidentClosed,
+    /// The server began to decide for the fleet.
+    ServerStarted,
     /// A host came.
     HostConnected,
     /// A host left or fell silent.
@@ -44,6 +58,14 @@ pub enum EventKind {
     Resumed,
     /// A mode was set at run time.
     ModeChanged,
+    /// So many hosts are unhealthy that only one repair at a time goes through.
+    BreakerOpened,
+    /// So few hosts are unhealthy again that the breaker holds nothing.
+    BreakerClosed,
+    /// The fleet's budget of repairs is nearly used up, or the server has just started.
+    Throttled,
+    /// The fleet's budget of repairs leaves everything through again.
+    Unthrottled,
     /// A changed policy began to be rolled out, went on, or was given up.
     PolicyRollout,
     /// Something is wrong with how the fleet is governed: overrides became a habit, or an agent did what nobody decided.
@@ -74,8 +96,11 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 42] = [
         Self::FaultDetected,
+        Self::FaultPredicted,
+        Self::FaultJoined,
+        Self::Relapsed,
         Self::FaultCleared,
         Self::FaultClassified,
         Self::CauseUpstream,
@@ -86,13 +111,21 @@ impl EventKind {
         Self::RepairCancelled,
         Self::RepairVerified,
         Self::RolledBack,
+        Self::SnapshotTaken,
+        Self::SnapshotRestored,
+        Self::SnapshotVerified,
         Self::Escalated,
         Self::IncidentClosed,
+        Self::ServerStarted,
         Self::HostConnected,
         Self::HostLost,
         Self::Paused,
         Self::Resumed,
         Self::ModeChanged,
+        Self::BreakerOpened,
+        Self::BreakerClosed,
+        Self::Throttled,
+        Self::Unthrottled,
         Self::PolicyRollout,
         Self::GovernanceFault,
         Self::PolicyChanged,
@@ -113,6 +146,9 @@ impl EventKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::FaultDetected => "fault_detected",
+            Self::FaultPredicted => "fault_predicted",
+            Self::FaultJoined => "fault_joined",
+            Self::Relapsed => "relapsed",
             Self::FaultCleared => "fault_cleared",
             Self::FaultClassified => "fault_classified",
             Self::CauseUpstream => "cause_upstream",
@@ -123,13 +159,21 @@ impl EventKind {
             Self::RepairCancelled => "repair_cancelled",
             Self::RepairVerified => "repair_verified",
             Self::RolledBack => "rolled_back",
+            Self::SnapshotTaken => "snapshot_taken",
+            Self::SnapshotRestored => "snapshot_restored",
+            Self::SnapshotVerified => "snapshot_verified",
             Self::Escalated => "escalated",
             Self::IncidentClosed => "incident_closed",
+            Self::ServerStarted => "server_started",
             Self::HostConnected => "host_connected",
             Self::HostLost => "host_lost",
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::ModeChanged => "mode_changed",
+            Self::BreakerOpened => "breaker_opened",
+            Self::BreakerClosed => "breaker_closed",
+            Self::Throttled => "throttled",
+            Self::Unthrottled => "unthrottled",
             Self::PolicyRollout => "policy_rollout",
             Self::GovernanceFault => "governance_fault",
             Self::PolicyChanged => "policy_changed",
@@ -144,6 +188,200 @@ impl EventKind {
             Self::RepairQueueDrained => "repair_queue_drained",
             Self::InvariantBroken => "invariant_broken",
         }
+    }
+
+    /// The group that it belongs to.
+    #[must_use]
+    pub const fn group(self) -> EventGroup {
+        match self {
+            Self::FaultDetected
+            | Self::FaultPredicted
+            | Self::FaultJoined
+            | Self::Relapsed
+            | Self::FaultCleared
+            | Self::ShadowFault
+            | Self::RuleBroken => EventGroup::Detection,
+            Self::FaultClassified | Self::CauseUpstream => EventGroup::Classification,
+            Self::RepairSelected
+            | Self::RepairHeld
+            | Self::RepairStarted
+            | Self::RepairEnded
+            | Self::RepairCancelled
+            | Self::OpportunityTaken => EventGroup::Repair,
+            Self::RepairVerified | Self::RolledBack | Self::Escalated | Self::IncidentClosed => EventGroup::Healing,
+            Self::HealthImproved | Self::HealthDegraded | Self::HealthCritical | Self::HealthTrend => {
+                EventGroup::Health
+            }
+            Self::SnapshotTaken | Self::SnapshotRestored | Self::SnapshotVerified => EventGroup::Snapshot,
+            Self::Paused
+            | Self::Resumed
+            | Self::ModeChanged
+            | Self::BreakerOpened
+            | Self::BreakerClosed
+            | Self::Throttled
+            | Self::Unthrottled
+            | Self::RepairQueueBacklog
+            | Self::RepairQueueDrained => EventGroup::Autorepair,
+            Self::ServerStarted
+            | Self::HostConnected
+            | Self::HostLost
+            | Self::PolicyRollout
+            | Self::GovernanceFault
+            | Self::PolicyChanged
+            | Self::InvariantBroken => EventGroup::Controller,
+        }
+    }
+
+    /// What an event of this kind names beside its text.
+    #[must_use]
+    pub const fn fields(self) -> Fields {
+        match self {
+            Self::FaultDetected
+            | Self::FaultPredicted
+            | Self::FaultJoined
+            | Self::Relapsed
+            | Self::FaultCleared
+            | Self::FaultClassified
+            | Self::CauseUpstream
+            | Self::RepairSelected
+            | Self::RepairHeld
+            | Self::RepairStarted
+            | Self::RepairCancelled
+            | Self::OpportunityTaken
+            | Self::RepairVerified
+            | Self::RolledBack
+            | Self::Escalated
+            | Self::IncidentClosed => Fields::INCIDENT,
+            Self::RepairEnded | Self::SnapshotRestored => Fields::OUTCOME,
+            Self::ShadowFault | Self::SnapshotTaken | Self::SnapshotVerified => Fields::TARGET,
+            Self::RuleBroken | Self::Paused | Self::Resumed => Fields::PERHAPS_TARGET,
+            Self::HostConnected | Self::HostLost => Fields::HOST,
+            Self::HealthImproved
+            | Self::HealthDegraded
+            | Self::HealthCritical
+            | Self::HealthTrend
+            | Self::GovernanceFault => Fields::PERHAPS_HOST,
+            Self::RepairQueueBacklog | Self::RepairQueueDrained => Fields::QUEUE,
+            Self::ModeChanged
+            | Self::BreakerOpened
+            | Self::BreakerClosed
+            | Self::Throttled
+            | Self::Unthrottled
+            | Self::ServerStarted
+            | Self::PolicyRollout
+            | Self::PolicyChanged
+            | Self::InvariantBroken => Fields::FLEET,
+        }
+    }
+}
+
+/// What an event is about, for people and programs that follow only a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventGroup {
+    /// Faults come, are foreseen, come back and go.
+    Detection,
+    /// What a fault is and where its cause lies.
+    Classification,
+    /// A repair from its choice to its outcome.
+    Repair,
+    /// What came of an incident.
+    Healing,
+    /// Scores of the fleet and of hosts.
+    Health,
+    /// Contents of files that can be put back.
+    Snapshot,
+    /// How freely repairs may go: modes, pauses, breaker, budget, queue.
+    Autorepair,
+    /// The server itself: its start, its hosts, its policy.
+    Controller,
+}
+
+impl EventGroup {
+    /// All groups, in the order of their declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Detection,
+        Self::Classification,
+        Self::Repair,
+        Self::Healing,
+        Self::Health,
+        Self::Snapshot,
+        Self::Autorepair,
+        Self::Controller,
+    ];
+
+    /// The group's name in output and filters.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Detection => "detection",
+            Self::Classification => "classification",
+            Self::Repair => "repair",
+            Self::Healing => "healing",
+            Self::Health => "health",
+            Self::Snapshot => "snapshot",
+            Self::Autorepair => "autorepair",
+            Self::Controller => "controller",
+        }
+    }
+}
+
+/// Whether events of a kind set a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Each does.
+    Always,
+    /// Some do.
+    Sometimes,
+    /// None does.
+    Never,
+}
+
+impl Presence {
+    /// Whether a field that is set or not is as promised.
+    #[must_use]
+    pub const fn admits(self, set: bool) -> bool {
+        match self {
+            Self::Always => set,
+            Self::Sometimes => true,
+            Self::Never => !set,
+        }
+    }
+}
+
+/// Which of its fields an event sets, by its kind. Time, kind and message are always set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fields {
+    /// The host.
+    pub host: Presence,
+    /// The target.
+    pub target: Presence,
+    /// The incident.
+    pub incident: Presence,
+}
+
+impl Fields {
+    const INCIDENT: Self = Self::of(Presence::Always, Presence::Always, Presence::Always);
+    /// A target that was forgotten meanwhile is not named.
+    const OUTCOME: Self = Self::of(Presence::Sometimes, Presence::Sometimes, Presence::Always);
+    const TARGET: Self = Self::of(Presence::Always, Presence::Always, Presence::Never);
+    const PERHAPS_TARGET: Self = Self::of(Presence::Sometimes, Presence::Sometimes, Presence::Never);
+    const HOST: Self = Self::of(Presence::Always, Presence::Never, Presence::Never);
+    const PERHAPS_HOST: Self = Self::of(Presence::Sometimes, Presence::Never, Presence::Never);
+    /// The one that waits longest.
+    const QUEUE: Self = Self::of(Presence::Never, Presence::Never, Presence::Sometimes);
+    const FLEET: Self = Self::of(Presence::Never, Presence::Never, Presence::Never);
+
+    const fn of(host: Presence, target: Presence, incident: Presence) -> Self {
+        Self { host, target, incident }
+    }
+
+    /// Whether an event sets what its kind promises.
+    #[must_use]
+    pub const fn hold_of(&self, event: &FleetEvent) -> bool {
+        self.host.admits(event.host.is_some())
+            && self.target.admits(event.target.is_some())
+            && self.incident.admits(event.incident.is_some())
     }
 }
 

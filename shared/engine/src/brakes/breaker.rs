@@ -28,7 +28,7 @@ fn share(engine: &Engine) -> Option<f64> {
 }
 
 /// Why the breaker is open; null while it is closed.
-pub(super) fn open(engine: &Engine) -> Option<String> {
+pub(crate) fn open(engine: &Engine) -> Option<String> {
     let (share, limit) = (share(engine)?, engine.policy.limits.breaker_percent);
     let open = share > f64::from(limit);
     open.then(|| format!("{share:.0} % of the hosts are unhealthy, more than {limit} %: one repair at a time"))

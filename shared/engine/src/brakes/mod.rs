@@ -35,8 +35,10 @@ use crate::key::Key;
 use crate::plan::Plan;
 use crate::view::BrakeView;
 
+pub(crate) use breaker::open as breaker_why;
 pub(crate) use maintenance::maintained;
 pub(crate) use pause::pause_of;
+pub(crate) use throttle::budget_why;
 
 pub(crate) use crate::view::Class;
 

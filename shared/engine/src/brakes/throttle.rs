@@ -88,21 +88,34 @@ fn stopped(engine: &Engine, scope: &Scope, mode: Mode) -> Option<(Throttle, Stri
     }
 }
 
+/// What holds repairs back that nobody asked for: a start with hosts that are not back yet, or a budget that is nearly used
+/// up.
+fn by_figures(engine: &Engine) -> Vec<(Throttle, String)> {
+    let mut found = Vec::new();
+    if let Some(cold) = &engine.cold {
+        let why = format!("the server has just started: {} of {} known hosts are back", cold.back, cold.known);
+        found.push((Throttle::Blocked, why));
+    }
+    if engine.fleet_mode() != Mode::Aggressive
+        && let Some(Low { count, limit, window }) = low(engine)
+    {
+        let state = if count >= limit { Throttle::Blocked } else { Throttle::Throttled };
+        found.push((state, format!("{count} of {limit} repairs in the last {} are used", window.unit())));
+    }
+    found
+}
+
+/// Why the fleet's budget leaves less through than usual; null while it does not.
+pub(crate) fn budget_why(engine: &Engine) -> Option<String> {
+    worst(by_figures(engine)).1
+}
+
 impl Engine {
     /// What the fleet's brakes leave through, and why not more.
     pub(crate) fn throttle(&self) -> (Throttle, Option<String>) {
         let mode = self.fleet_mode();
         let mut found: Vec<(Throttle, String)> = stopped(self, &Scope::Fleet, mode).into_iter().collect();
-        if let Some(cold) = &self.cold {
-            let why = format!("the server has just started: {} of {} known hosts are back", cold.back, cold.known);
-            found.push((Throttle::Blocked, why));
-        }
-        if mode != Mode::Aggressive
-            && let Some(Low { count, limit, window }) = low(self)
-        {
-            let state = if count >= limit { Throttle::Blocked } else { Throttle::Throttled };
-            found.push((state, format!("{count} of {limit} repairs in the last {} are used", window.unit())));
-        }
+        found.extend(by_figures(self));
         if let Some(why) = breaker::open(self) {
             found.push((Throttle::Throttled, why));
         }

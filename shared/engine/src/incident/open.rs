@@ -172,6 +172,7 @@ impl Engine {
         optimisation: Option<Optimisation>,
     ) -> IncidentId {
         let announced = match optimisation {
+            None if rules::foresees(&fault.rule) => EventKind::FaultPredicted,
             None => EventKind::FaultDetected,
             Some(_) => EventKind::OpportunityTaken,
         };
@@ -246,7 +247,7 @@ impl Engine {
                 self.enter_state(id, IncidentState::Diagnosing);
             }
             self.audit("fault_joined", key, Some(id), summary.clone());
-            self.announce(EventKind::FaultDetected, Some(key), Some(id), format!("also: {summary}"));
+            self.announce(EventKind::FaultJoined, Some(key), Some(id), summary);
             self.touched(id);
         }
     }

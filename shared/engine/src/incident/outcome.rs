@@ -120,6 +120,7 @@ impl Engine {
         let subject = key.map_or_else(|| format!("hosts/{id}"), |key| self.subject(key));
         self.audit_as(format!("agent/{id}"), "outcome", subject, Some(incident), line.clone());
         self.announce(EventKind::RepairEnded, key, Some(incident), line);
+        self.note_restored(key, incident, command);
         self.agent_answered(host, &report.outcome);
         self.settle(command, incident, &report, report.ended_at);
     }

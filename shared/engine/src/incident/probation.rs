@@ -121,7 +121,7 @@ impl Engine {
             self.learn(key, &snapshot, &healer, cause, Lesson::Failed(now.since(healer.decided_at)));
         }
         self.audit("relapsed", key, Some(id), seen.clone());
-        self.announce(EventKind::FaultDetected, Some(key), Some(id), format!("relapsed: {seen}"));
+        self.announce(EventKind::Relapsed, Some(key), Some(id), format!("broken again: {seen}"));
         self.enter_state(id, IncidentState::Diagnosing);
         self.woken.insert(id);
     }

@@ -173,9 +173,11 @@ impl Engine {
         if let Some(id) = it.targets[at(target)].incident {
             self.woken.insert(id);
         }
+        let key = Key { host: index, target };
         if let Some(what) = changed {
-            self.note_change(Key { host: index, target }, when, what);
+            self.note_change(key, when, what);
         }
+        self.note_saved(key, before.as_ref(), seen);
         Some(target)
     }
 

@@ -45,6 +45,10 @@ impl Rule for Exhaustion {
         })
     }
 
+    fn foresees(&self) -> bool {
+        true
+    }
+
     fn watches(&self, series: &SeriesName) -> Option<Detector> {
         let metric = series.metric.as_str();
         let mine = RUN_OUT.iter().any(|it| metric.starts_with(it)) && metric.ends_with("used_percent");

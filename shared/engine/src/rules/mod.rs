@@ -115,6 +115,10 @@ pub(crate) trait Rule: Sync {
     fn about_agent(&self) -> bool {
         false
     }
+    /// Whether it speaks of what will be rather than of what is.
+    fn foresees(&self) -> bool {
+        false
+    }
     /// Whether it is shipped in shadow, because it learns what is normal instead of being told, or is not proven yet: it
     /// says what it would have opened, and opens nothing until the policy says so.
     fn starts_in_shadow(&self) -> bool {
@@ -196,6 +200,11 @@ pub(crate) fn index(name: &RuleName) -> Option<usize> {
 /// Whether the rule of that name judges the agent of a host rather than what the agent watches.
 pub(crate) fn about_agent(name: &RuleName) -> bool {
     index(name).is_some_and(|rule| RULES[rule].about_agent())
+}
+
+/// Whether the rule of that name speaks of what will be.
+pub(crate) fn foresees(name: &RuleName) -> bool {
+    index(name).is_some_and(|rule| RULES[rule].foresees())
 }
 
 /// Whether a rule only says what it would have opened.

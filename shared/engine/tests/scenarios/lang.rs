@@ -246,7 +246,7 @@ pub(crate) fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
             .map(|it| FileReport {
                 name: PartName::new(it).expect("a part name"),
                 path: format!("/{it}"),
-                known_good: Some(KNOWN_GOOD),
+                known_good: (!words.has("unsaved")).then_some(KNOWN_GOOD),
             })
             .collect(),
     }
@@ -288,6 +288,9 @@ pub(crate) fn finding(kind: ProbeKind, words: &Words<'_>) -> (Status, Finding) {
         (ProbeKind::Process | ProbeKind::Unit, "stopped") => (Status::Down, Finding::StoppedOnPurpose),
         (ProbeKind::Process | ProbeKind::Unit, _) => (Status::Down, Finding::NotRunning),
         (ProbeKind::File, "known") => (Status::Up, Finding::FileAsKnown { sha256: KNOWN_GOOD }),
+        (ProbeKind::File, "unsaved") => {
+            (Status::Unknown, Finding::FileChanged { sha256: Some(KNOWN_GOOD), known_good: None })
+        }
         (ProbeKind::File, _) => {
             let good = if words.has("otherwise") { Sha256([0xcc; 32]) } else { KNOWN_GOOD };
             let changed = Finding::FileChanged { sha256: Some(Sha256([0xbb; 32])), known_good: Some(good) };

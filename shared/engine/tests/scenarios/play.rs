@@ -453,6 +453,7 @@ impl World {
             Decision::ReportFully { host } => self.say(&format!("ask {host} to report fully")),
             Decision::Reconnect { host, reason, .. } => self.say(&format!("tell {host} to reconnect: {reason}")),
             Decision::Announce(it) => {
+                assert!(it.kind.fields().hold_of(&it), "{}: {it:?} does not set what its kind promises", self.name);
                 let subject = match (&it.host, &it.target) {
                     (Some(host), Some(target)) => format!(" {host}/{target}"),
                     (Some(host), None) => format!(" {host}"),
