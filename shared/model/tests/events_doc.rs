@@ -12,7 +12,7 @@ fn rows() -> Vec<[String; 4]> {
     let lines = text.lines().filter(|line| line.starts_with("| `"));
     let cells =
         |line: &str| -> Vec<String> { line.trim_matches('|').split('|').map(|it| it.trim().to_owned()).collect() };
-    lines.map(|line| cells(line).try_into().unwrap_or_else(|row| panic!("four columns: {row:?}"))).collect()
+    lines.map(|line| cells(line).try_into().expect("four columns")).collect()
 }
 
 fn names(kind: EventKind) -> String {
