@@ -65,6 +65,8 @@ pub(crate) struct Driver {
     objections: Objections,
     /// What the server was last told of pauses and of observing only.
     told: (Option<String>, Option<String>),
+    /// What was known of declared parts when it was last told.
+    told_parts: u64,
     /// Something was seen that is in no report and no frame of this stream.
     report_due: bool,
     renewing: Option<Renewing>,
@@ -100,6 +102,7 @@ impl Driver {
             pause: parts.pause,
             objections: Objections::default(),
             told: (None, None),
+            told_parts: 0,
             report_due: false,
             renewing: None,
             renew_at,
@@ -142,7 +145,7 @@ impl Driver {
         // Without a service manager that asks for it this does nothing.
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
         let standing = self.standing();
-        if self.report_due || standing != self.told {
+        if self.report_due || standing != self.told || self.senses.parts_version() != self.told_parts {
             self.report();
         }
         if self.renewing.is_none() && clock::wall_now() >= self.renew_at {
@@ -166,6 +169,7 @@ impl Driver {
     fn full_report(&mut self) -> HostReport {
         let full = self.senses.full();
         self.told = self.standing();
+        self.told_parts = self.senses.parts_version();
         self.report_due = false;
         HostReport {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),

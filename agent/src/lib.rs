@@ -10,6 +10,7 @@ pub mod execute;
 #[cfg(test)]
 mod fixture;
 pub mod ledger;
+mod parts;
 pub mod pause;
 mod probes;
 mod run;

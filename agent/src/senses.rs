@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use prunella_model::host::TargetReport;
 use prunella_model::observation::{Instance, Observation, SeriesName, Status};
-use prunella_model::{ProbeName, TargetName};
+use prunella_model::{PartName, ProbeName, TargetName};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::board::Board;
 use crate::config::AgentConfig;
+use crate::parts::Parts;
 use crate::probes::{self, Orders};
 use crate::services::Services;
 use crate::snapshot::{SnapshotError, Snapshots};
@@ -35,6 +36,7 @@ pub struct Senses {
     board: Arc<Board>,
     services: Arc<Services>,
     snapshots: Arc<Snapshots>,
+    parts: Arc<Parts>,
     orders: Arc<[ProbeOrders]>,
     tasks: Arc<[JoinHandle<()>]>,
 }
@@ -106,14 +108,19 @@ impl Senses {
         tasks.extend(probes::file::begin(&config, &board, &snapshots, |target, name| {
             orders.iter().find(|it| it.target == *target && it.probe == *name).map(|it| Arc::clone(&it.orders))
         }));
-        Ok(Self { config, board, services, snapshots, orders: orders.into(), tasks: tasks.into() })
+        let parts = Parts::new(&config, &services, &snapshots, &board);
+        // Before the first report, which must not say less than is known.
+        parts.look_at_all().await;
+        tasks.push(tokio::spawn(Arc::clone(&parts).watch()));
+        Ok(Self { config, board, services, snapshots, parts, orders: orders.into(), tasks: tasks.into() })
     }
 
     /// Everything that is known now. The value of every series is sent again after it.
     #[must_use]
     pub fn full(&self) -> Full {
         let (series, observations) = self.board.everything();
-        let targets = self.config.reports(|target, file| self.snapshots.known_good(target, file));
+        let known_good = |target: &TargetName, file: &PartName| self.snapshots.known_good(target, file);
+        let targets = self.config.reports(known_good, |target, kind, part| self.parts.state(target, kind, part));
         Full { series, observations, targets }
     }
 
@@ -146,6 +153,17 @@ impl Senses {
     /// The services, for carrying steps out.
     pub(crate) fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// The declared parts, for carrying steps out.
+    pub(crate) fn parts(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+
+    /// Rises whenever [`Senses::full`] would say something else of a declared part than before.
+    #[must_use]
+    pub fn parts_version(&self) -> u64 {
+        self.parts.version()
     }
 
     /// The snapshots, for carrying steps out.

@@ -182,6 +182,61 @@ impl Snapshots {
         Ok(format!("{file} put back to {digest}; before it was {before}"))
     }
 
+    /// Keeps what is at `path` now, before something else than a restore replaces it.
+    pub(crate) fn keep_before_repair(
+        &self,
+        target: &TargetName,
+        file: &PartName,
+        path: &Path,
+    ) -> Result<(), SnapshotError> {
+        let content = read(path)?;
+        self.keep(target, file, Kind::BeforeRepair, &content)
+    }
+
+    /// Puts the content of `source`, which must have this digest, in the place of `path`; keeps what is there now first.
+    pub(crate) fn copy(
+        &self,
+        target: &TargetName,
+        file: &PartName,
+        source: &Path,
+        path: &Path,
+        digest: Sha256,
+    ) -> Result<(), SnapshotError> {
+        let new = read(source)?;
+        if new.digest != digest {
+            return Err(SnapshotError::Unfit { path: source.to_owned(), why: "changed while it was looked at" });
+        }
+        // Whoever may read the file may go on reading it.
+        let (mode, owner) = match read(path) {
+            Ok(now) => {
+                self.keep(target, file, Kind::BeforeRepair, &now)?;
+                (now.mode, (now.uid, now.gid))
+            }
+            Err(SnapshotError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                (new.mode, (new.uid, new.gid))
+            }
+            Err(error) => return Err(error),
+        };
+        replace(path, &new.bytes, mode, Some(owner)).map_err(io_error("cannot replace", path))
+    }
+
+    /// The content of a snapshot, whole, and the mode that a restore would give it.
+    pub(crate) fn content(
+        &self,
+        target: &TargetName,
+        file: &PartName,
+        digest: Sha256,
+    ) -> Result<(Vec<u8>, u32), SnapshotError> {
+        let wanted = digest.to_string();
+        let is =
+            |it: &&Entry| it.kind != Kind::Listing && it.target == *target && it.file == *file && it.sha256 == wanted;
+        let missing = || SnapshotError::Missing { target: target.clone(), file: file.clone(), digest };
+        let entry = self.entries().iter().rev().find(is).cloned().ok_or_else(missing)?;
+        let object = self.object(digest);
+        let bytes = fs::read(&object).map_err(io_error("cannot read", &object))?;
+        if sha256(&bytes) == digest { Ok((bytes, entry.mode)) } else { Err(SnapshotError::Damaged { digest }) }
+    }
+
     /// Keeps the names of what is about to be removed from a directory.
     pub(crate) fn keep_listing(&self, target: &TargetName, dir: &PartName, text: &str) -> Result<(), SnapshotError> {
         let bytes = text.as_bytes().to_owned();

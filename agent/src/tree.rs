@@ -46,6 +46,8 @@ pub(crate) struct Leaf {
     pub(crate) bytes: u64,
     /// When it was last written: seconds since the epoch.
     pub(crate) written: i64,
+    /// When it was last read or written, as far as the mount keeps account of reading.
+    pub(crate) used: i64,
     inode: u64,
 }
 
@@ -75,7 +77,13 @@ impl Tree {
             used = used.saturating_add(bytes(stat));
             let path = dir.join(OsStr::from_bytes(name.to_bytes()));
             if wanted(&path) {
-                leaves.push(Leaf { path, bytes: bytes(stat), written: stat.st_mtime, inode: stat.st_ino });
+                leaves.push(Leaf {
+                    path,
+                    bytes: bytes(stat),
+                    written: stat.st_mtime,
+                    used: stat.st_mtime.max(stat.st_atime),
+                    inode: stat.st_ino,
+                });
             }
         })?;
         Ok((leaves, used))

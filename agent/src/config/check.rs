@@ -12,6 +12,7 @@ use prunella_model::{HostId, PartName, ProbeName, TargetName};
 use prunella_settings::{Located, Source, Spanned};
 
 use super::file::{self, ManagerKind, Span};
+use super::part::ConfigFile;
 use super::{
     AgentConfig, CommandConfig, DirectoryConfig, FileConfig, HostLimits, ManagerConfig, ProbeConfig, Subject,
     TargetConfig,
@@ -30,7 +31,7 @@ const FILE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a probe waits when nothing else is said.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 /// How long everything must be well for a file's content to count as known-good.
-const KNOWN_GOOD_AFTER: Duration = Duration::from_secs(60);
+pub(super) const KNOWN_GOOD_AFTER: Duration = Duration::from_secs(60);
 /// How old a file must be to be removed when nothing else is said.
 const OLDER_THAN: Duration = Duration::from_secs(86_400);
 /// How often an hour a permitted step may happen when nothing else is said.
@@ -61,11 +62,16 @@ impl Checker<'_> {
         };
         let state_dir = self.path(file.agent.state_dir.as_deref().unwrap_or("state"));
         let pause_file = file.limits.pause_file.map_or_else(|| state_dir.join("paused"), |it| self.path(&it));
+        let control = self.addresses(file.agent.control)?;
+        let agents = self.addresses(file.agent.agents)?;
+        let ports = ports(control.iter().chain(&agents));
         let config = AgentConfig {
             host,
             state_dir,
-            control: self.addresses(file.agent.control)?,
-            agents: self.addresses(file.agent.agents)?,
+            control,
+            agents,
+            host_parts: self.parts(file.host.part, &ports)?,
+            host_permits: file.host.permit.map(|it| self.permits(it)).transpose()?.unwrap_or_default(),
             labels: file.agent.labels,
             limits: HostLimits {
                 repairs_per_hour: file.limits.repairs_per_hour.unwrap_or(REPAIRS_PER_HOUR),
@@ -78,12 +84,12 @@ impl Checker<'_> {
                 timeout: TIMEOUT,
                 subject: Subject::Host,
             },
-            targets: self.targets(file.target)?,
+            targets: self.targets(file.target, &ports)?,
         };
         Ok(config)
     }
 
-    fn targets(&self, tables: Vec<file::Target>) -> Checked<Vec<TargetConfig>> {
+    fn targets(&self, tables: Vec<file::Target>, ports: &[u16]) -> Checked<Vec<TargetConfig>> {
         let mut known: Vec<TargetName> = Vec::new();
         let mut needs = Vec::new();
         let mut targets = Vec::new();
@@ -99,7 +105,7 @@ impl Checker<'_> {
                 return Err(self.source.at(span, format!("more than {TARGETS_MAX} targets")));
             }
             needs.extend(table.depends_on.iter().map(|it| (it.span(), it.get_ref().clone())));
-            targets.push(self.target(&name, table)?);
+            targets.push(self.target(&name, table, ports)?);
             known.push(name);
         }
         for (span, need) in needs {
@@ -115,7 +121,7 @@ impl Checker<'_> {
         Ok(targets)
     }
 
-    fn target(&self, name: &TargetName, table: file::Target) -> Checked<TargetConfig> {
+    fn target(&self, name: &TargetName, table: file::Target, ports: &[u16]) -> Checked<TargetConfig> {
         let manager = self.manager(&table)?;
         let mut probes = Vec::new();
         for probe in table.probe {
@@ -136,8 +142,15 @@ impl Checker<'_> {
         for part in table.directory {
             directories.push(self.directory(&mut probes, part)?);
         }
+        let mut parts = self.parts(table.part, ports)?;
         let mut files = Vec::new();
         for part in table.file {
+            let config = ConfigFile {
+                path: self.path(part.path.get_ref()),
+                validate: part.validate.as_ref().map(|it| self.program(it)).transpose()?,
+                source: part.source.as_ref().map(|it| self.path(it)),
+            };
+            parts.extend(self.config_part(part.name.get_ref(), config, part.timeout));
             files.push(self.file(&mut probes, part)?);
         }
         if probes.is_empty() {
@@ -158,6 +171,7 @@ impl Checker<'_> {
             probes,
             directories,
             files,
+            parts,
             permits,
         })
     }
@@ -220,7 +234,7 @@ impl Checker<'_> {
         })
     }
 
-    fn argv(&self, words: &Spanned<Vec<String>>) -> Checked<Vec<String>> {
+    pub(super) fn argv(&self, words: &Spanned<Vec<String>>) -> Checked<Vec<String>> {
         let mut argv = words.get_ref().clone();
         match argv.first_mut() {
             Some(program) if !program.is_empty() => {
@@ -342,6 +356,14 @@ impl Checker<'_> {
             text => self.dir.join(text),
         }
     }
+}
+
+/// The ports of the control plane, as far as this file names them.
+fn ports<'a>(addresses: impl Iterator<Item = &'a String>) -> Vec<u16> {
+    let mut ports: Vec<u16> = addresses.filter_map(|it| it.rsplit_once(':')?.1.parse().ok()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }
 
 /// Restart what the file names, clean the directories and put back the files that it names; nothing else.

@@ -81,7 +81,7 @@ impl Checker<'_> {
         }
     }
 
-    fn http(&self, url: &Spanned<String>, expect_status: Vec<u16>) -> Checked<HttpSubject> {
+    pub(super) fn http(&self, url: &Spanned<String>, expect_status: Vec<u16>) -> Checked<HttpSubject> {
         let rest = url.get_ref().strip_prefix("http://").ok_or_else(|| {
             self.source.at(url.span(), "only http:// addresses can be probed, for example http://127.0.0.1:8080/health")
         })?;

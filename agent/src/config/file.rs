@@ -13,6 +13,7 @@ use prunella_settings::Spanned;
 use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::file_parts::{Parts, Words};
 use super::size::Size;
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +54,8 @@ pub(super) struct Limits {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Host {
     pub(super) interval: Option<Spanned<Span>>,
+    pub(super) permit: Option<Permits>,
+    pub(super) part: Parts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -90,6 +93,8 @@ pub(super) struct Target {
     #[serde(default)]
     pub(super) file: Vec<FilePart>,
     pub(super) permit: Option<Permits>,
+    #[serde(default)]
+    pub(super) part: Parts,
 }
 
 #[derive(Debug, Deserialize)]
@@ -124,6 +129,9 @@ pub(super) struct FilePart {
     pub(super) name: Spanned<PartName>,
     pub(super) path: Spanned<String>,
     pub(super) known_good_after: Option<Span>,
+    pub(super) validate: Option<Spanned<Words>>,
+    pub(super) source: Option<String>,
+    pub(super) timeout: Option<Span>,
     pub(super) interval: Option<Spanned<Span>>,
 }
 

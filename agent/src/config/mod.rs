@@ -3,8 +3,11 @@
 //! The file is read strictly and checked whole before anything starts; every error names line and column.
 
 mod check;
+mod check_parts;
 mod check_probes;
 mod file;
+mod file_parts;
+pub(crate) mod part;
 mod size;
 
 use std::collections::BTreeMap;
@@ -16,8 +19,12 @@ use std::time::Duration;
 use globset::GlobSet;
 use prunella_model::host::{Dependency, DirectoryReport, FileReport, Permit, ProbeReport, TargetReport};
 use prunella_model::observation::{ProbeKind, Sha256};
+use prunella_model::part::{PartKind, PartReport};
 use prunella_model::{HostId, PartName, ProbeName, ServiceName, TargetName};
 use prunella_settings::{Located, Source};
+
+pub use part::PartConfig;
+pub(crate) use part::PartState;
 
 /// Why `agent.toml` cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +59,10 @@ pub struct AgentConfig {
     pub limits: HostLimits,
     /// How the host itself is probed.
     pub host_probe: ProbeConfig,
+    /// Parts of the host itself that steps may act on.
+    pub host_parts: Vec<PartConfig>,
+    /// What may be done to the host itself.
+    pub host_permits: Vec<Permit>,
     /// The targets, without the one that stands for the host itself.
     pub targets: Vec<TargetConfig>,
 }
@@ -88,6 +99,8 @@ pub struct TargetConfig {
     pub directories: Vec<DirectoryConfig>,
     /// Files that may be put back.
     pub files: Vec<FileConfig>,
+    /// Whatever else of it steps may act on.
+    pub parts: Vec<PartConfig>,
     /// What may be done to it.
     pub permits: Vec<Permit>,
 }
@@ -261,8 +274,12 @@ impl AgentConfig {
     }
 
     /// Everything that the agent tells of its targets, the host itself first. `known_good` says the digest of a
-    /// file's known-good snapshot.
-    pub fn reports(&self, known_good: impl Fn(&TargetName, &PartName) -> Option<Sha256>) -> Vec<TargetReport> {
+    /// file's known-good snapshot, `part` what is known of a part.
+    pub(crate) fn reports(
+        &self,
+        known_good: impl Fn(&TargetName, &PartName) -> Option<Sha256>,
+        part: impl Fn(&TargetName, PartKind, &PartName) -> PartState,
+    ) -> Vec<TargetReport> {
         let host = TargetReport {
             name: TargetName::host(),
             service: None,
@@ -270,11 +287,26 @@ impl AgentConfig {
             depends_on: Vec::new(),
             critical: true,
             probes: vec![self.host_probe.report()],
-            permits: Vec::new(),
+            permits: self.host_permits.clone(),
             directories: Vec::new(),
             files: Vec::new(),
+            parts: reports_of(&self.host_parts, &TargetName::host(), &part),
         };
-        std::iter::once(host).chain(self.targets.iter().map(|it| it.report(&known_good))).collect()
+        std::iter::once(host).chain(self.targets.iter().map(|it| it.report(&known_good, &part))).collect()
+    }
+
+    /// The parts of a target, of the host itself too.
+    pub(crate) fn parts(&self, target: &TargetName) -> &[PartConfig] {
+        match self.target(target) {
+            Some(target) => &target.parts,
+            None if target.is_host() => &self.host_parts,
+            None => &[],
+        }
+    }
+
+    /// The part of that kind and name, if the target has it.
+    pub(crate) fn part(&self, target: &TargetName, kind: PartKind, name: &PartName) -> Option<&PartConfig> {
+        self.parts(target).iter().find(|it| it.what.kind() == kind && it.name == *name)
     }
 }
 
@@ -291,7 +323,11 @@ impl TargetConfig {
         self.files.iter().find(|it| it.name == *name)
     }
 
-    fn report(&self, known_good: &impl Fn(&TargetName, &PartName) -> Option<Sha256>) -> TargetReport {
+    fn report(
+        &self,
+        known_good: &impl Fn(&TargetName, &PartName) -> Option<Sha256>,
+        part: &impl Fn(&TargetName, PartKind, &PartName) -> PartState,
+    ) -> TargetReport {
         TargetReport {
             name: self.name.clone(),
             service: self.service.clone(),
@@ -318,8 +354,17 @@ impl TargetConfig {
                     known_good: known_good(&self.name, &it.name),
                 })
                 .collect(),
+            parts: reports_of(&self.parts, &self.name, part),
         }
     }
+}
+
+fn reports_of(
+    parts: &[PartConfig],
+    target: &TargetName,
+    state: &impl Fn(&TargetName, PartKind, &PartName) -> PartState,
+) -> Vec<PartReport> {
+    parts.iter().map(|it| it.report(state(target, it.what.kind(), &it.name))).collect()
 }
 
 impl ProbeConfig {

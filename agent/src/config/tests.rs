@@ -4,7 +4,7 @@ use std::time::Duration;
 use prunella_model::observation::ProbeKind;
 use prunella_model::step::StepKind;
 
-use super::{AgentConfig, ManagerConfig};
+use super::{AgentConfig, ManagerConfig, PartState};
 
 fn parse(text: &str) -> Result<AgentConfig, String> {
     AgentConfig::parse("agent.toml", text, Path::new("/etc/prunella"), "Web-1").map_err(|it| it.to_string())
@@ -76,7 +76,7 @@ fn a_whole_file_is_read_with_its_defaults() {
     assert!(web.directories[0].matching.is_match("a.tmp") && !web.directories[0].matching.is_match("sub/a.tmp"));
     assert!(web.directories[0].matching.is_match("old/b/c"));
     assert_eq!(web.files[0].path, PathBuf::from("/etc/prunella/web.conf"));
-    let reports = config.reports(|_, _| None);
+    let reports = config.reports(|_, _| None, |_, _, _| PartState::default());
     assert_eq!(reports.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["host", "db", "web"]);
 }
 

@@ -40,6 +40,11 @@ impl Body {
         self.hands.carry_out(step).await.map_err(|error| causes(&error))
     }
 
+    /// Says what a step would do; a line that says it, or why it could not be done.
+    pub(super) async fn rehearse(&self, step: &TargetStep) -> Result<String, String> {
+        self.hands.rehearse(step).await.map_err(|error| causes(&error))
+    }
+
     /// Looks again and again until one of the probes finds its target well; none when none did in time.
     pub(super) async fn confirm(
         &self,

@@ -94,11 +94,11 @@ impl Course {
                 return Outcome::Cancelled { done: number };
             }
             if self.intent.dry_run {
-                self.notes.push(format!(
-                    "dry run: {} on {} was not carried out",
-                    step.step.kind().as_str(),
-                    step.target
-                ));
+                match timeout_at(deadline, body.rehearse(&step)).await {
+                    Ok(Ok(note)) => self.notes.push(format!("dry run: {note}")),
+                    Ok(Err(why)) => return Outcome::Failed { step: number, why: format!("dry run: {why}") },
+                    Err(_) => return Outcome::Unknown { why: "the dry run had not ended in time".to_owned() },
+                }
                 continue;
             }
             if let Err(why) = executing(ledger, &self.intent, number) {

@@ -210,7 +210,8 @@ fn is_done(intent: &Intent, step: &TargetStep, now: &impl Now) -> bool {
         Step::StopService { .. }
         | Step::SignalProcess { .. }
         | Step::CleanDirectory { .. }
-        | Step::RestoreFile { .. } => false,
+        | Step::RestoreFile { .. }
+        | Step::Use { .. } => false,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::StepError;
 use crate::config::{DirectoryConfig, TargetConfig};
+use crate::parts::Mode;
 use crate::snapshot::{SnapshotError, Snapshots};
 use crate::tree::{Leaf, Tree, TreeError};
 
@@ -16,6 +17,7 @@ pub(super) async fn clean(
     target: &TargetConfig,
     directory: &DirectoryConfig,
     until_percent: u8,
+    mode: Mode,
 ) -> Result<String, StepError> {
     let name = directory.name.clone();
     let directory = directory.clone();
@@ -25,14 +27,20 @@ pub(super) async fn clean(
     let cleaning = move || {
         // What is about to go is written down first: nothing can put it back, but a person can see what it was.
         let keep = |leaves: &[Leaf]| snapshots.keep_listing(&of, &directory.name, &listing(leaves));
-        remove_oldest(&directory, until_percent, since_epoch, keep)
+        if mode == Mode::Rehearse {
+            return remove_oldest(&directory, until_percent, since_epoch, |_| Ok(()), |_, _| Ok(true));
+        }
+        remove_oldest(&directory, until_percent, since_epoch, keep, Tree::remove)
     };
     let done = tokio::task::spawn_blocking(cleaning).await.map_err(|_| StepError::BrokenOff)?;
     match done {
-        Ok(it) => Ok(format!(
-            "{name}: {} files of {} bytes removed, {} bytes left; {} more files are covered by its rule",
-            it.files, it.bytes, it.left, it.more
-        )),
+        Ok(it) => {
+            let would = if mode == Mode::Rehearse { "would be " } else { "" };
+            Ok(format!(
+                "{name}: {} files of {} bytes {would}removed, {} bytes left; {} more files are covered by its rule",
+                it.files, it.bytes, it.left, it.more
+            ))
+        }
         Err(error) => Err(StepError::Clean { target: target.name.clone(), directory: name, why: error.to_string() }),
     }
 }
@@ -59,6 +67,7 @@ fn remove_oldest(
     until_percent: u8,
     now: Duration,
     keep: impl FnOnce(&[Leaf]) -> Result<(), SnapshotError>,
+    remove: impl Fn(&Tree, &Leaf) -> std::io::Result<bool>,
 ) -> Result<Cleaned, TreeError> {
     let tree = Tree::open(&directory.path)?;
     let (mut leaves, used) = tree.leaves(|path| directory.matching.is_match(path))?;
@@ -77,7 +86,7 @@ fn remove_oldest(
             done.more += 1;
             continue;
         }
-        match tree.remove(leaf) {
+        match remove(&tree, leaf) {
             Ok(true) => {
                 done.files += 1;
                 done.bytes += leaf.bytes;
@@ -129,14 +138,14 @@ mod tests {
         put(dir.path(), "old.log", 200, 200);
         put(dir.path(), "young.log", 100, 50);
         put(dir.path(), "oldest.db", 100, 500);
-        let done = remove_oldest(&directory(dir.path()), 70, NOW, |_| Ok(())).unwrap();
+        let done = remove_oldest(&directory(dir.path()), 70, NOW, |_| Ok(()), Tree::remove).unwrap();
         assert_eq!(done, Cleaned { files: 1, bytes: 300, left: 700, more: 2 });
         let mut listed = String::new();
         let full = |leaves: &[Leaf]| {
             listed = listing(leaves);
             Err(SnapshotError::Unfit { path: "here".into(), why: "has no room" })
         };
-        let done = remove_oldest(&directory(dir.path()), 0, NOW, full).unwrap();
+        let done = remove_oldest(&directory(dir.path()), 0, NOW, full, Tree::remove).unwrap();
         assert_eq!(listed, "300\t999700\tolder.log\n200\t999800\told.log\n");
         assert_eq!(done, Cleaned { files: 2, bytes: 500, left: 200, more: 0 });
         let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
@@ -149,7 +158,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "a.log", 900, 200);
         let _held = File::open(dir.path().join("a.log")).unwrap();
-        assert_eq!(remove_oldest(&directory(dir.path()), 70, NOW, |_| Ok(())).unwrap().files, 1);
-        assert_eq!(remove_oldest(&directory(dir.path()), 70, NOW, |_| Ok(())).unwrap().files, 0);
+        assert_eq!(remove_oldest(&directory(dir.path()), 70, NOW, |_| Ok(()), Tree::remove).unwrap().files, 1);
+        assert_eq!(remove_oldest(&directory(dir.path()), 70, NOW, |_| Ok(()), Tree::remove).unwrap().files, 0);
     }
 }

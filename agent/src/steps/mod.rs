@@ -1,6 +1,7 @@
 //! The steps, one file each: what an agent can do.
 //!
-//! By the time a step comes here it has been signed, permitted and noted; nothing is decided any more.
+//! By the time a step comes here it has been signed, permitted and noted; nothing is decided any more. What acts on a
+//! declared part is carried out by [`parts`](crate::parts).
 
 mod clean_directory;
 mod restore_file;
@@ -12,6 +13,7 @@ use prunella_model::step::{Step, TargetStep};
 use prunella_model::{PartName, TargetName};
 
 use crate::config::TargetConfig;
+use crate::parts::Mode;
 use crate::senses::Senses;
 use crate::services::ServiceError;
 use crate::snapshot::SnapshotError;
@@ -44,6 +46,16 @@ pub enum StepError {
         /// What went wrong.
         why: String,
     },
+    /// The declared part could not be acted on, or not to the end.
+    #[error("{act} on {target}: {why}")]
+    Part {
+        /// The target.
+        target: TargetName,
+        /// What was to be done with which part.
+        act: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The work was lost: the agent is stopping.
     #[error("the work was broken off: the agent is stopping")]
     BrokenOff,
@@ -69,21 +81,43 @@ impl Hands {
     /// # Errors
     /// [`StepError`] when it was not done, or not to its end.
     pub async fn carry_out(&self, it: &TargetStep) -> Result<String, StepError> {
+        self.step(it, Mode::Act).await
+    }
+
+    /// Says in a line what carrying a step out would do now: which files, bytes, processes. Nothing is done.
+    ///
+    /// # Errors
+    /// [`StepError`] when it could not be done as things are.
+    pub async fn rehearse(&self, it: &TargetStep) -> Result<String, StepError> {
+        self.step(it, Mode::Rehearse).await
+    }
+
+    async fn step(&self, it: &TargetStep, mode: Mode) -> Result<String, StepError> {
+        if let Step::Use { part, act } = &it.step {
+            let done = self.senses.parts().carry_out(&it.target, part, act, mode).await;
+            return done.map_err(|why| StepError::Part { target: it.target.clone(), act: act.text(part), why });
+        }
         let target = self.target(&it.target)?;
-        let services = self.senses.services();
+        let (services, name) = (self.senses.services(), &target.name);
+        let acts = mode == Mode::Act;
         match &it.step {
-            Step::StartService => service::start(services, &target.name).await,
-            Step::StopService { grace } => service::stop(services, &target.name, (*grace).min(GRACE_MAX)).await,
-            Step::RestartService { grace } => service::restart(services, &target.name, (*grace).min(GRACE_MAX)).await,
-            Step::SignalProcess { signal } => service::signal(services, &target.name, *signal).await,
+            Step::StartService if acts => service::start(services, name).await,
+            Step::StopService { grace } if acts => service::stop(services, name, (*grace).min(GRACE_MAX)).await,
+            Step::RestartService { grace } if acts => service::restart(services, name, (*grace).min(GRACE_MAX)).await,
+            Step::SignalProcess { signal } if acts => service::signal(services, name, *signal).await,
+            Step::StartService
+            | Step::StopService { .. }
+            | Step::RestartService { .. }
+            | Step::SignalProcess { .. } => service::rehearse(services, target, &it.step),
             Step::CleanDirectory { directory, until_percent } => {
                 let named = target.directory(directory).ok_or_else(|| not_named(&it.target, "directory", directory))?;
-                clean_directory::clean(self.senses.snapshots(), target, named, *until_percent).await
+                clean_directory::clean(self.senses.snapshots(), target, named, *until_percent, mode).await
             }
             Step::RestoreFile { file, snapshot } => {
                 let named = target.file(file).ok_or_else(|| not_named(&it.target, "file", file))?;
-                restore_file::restore(self.senses.snapshots(), target, named, *snapshot).await
+                restore_file::restore(self.senses.snapshots(), target, named, *snapshot, mode).await
             }
+            Step::Use { part, .. } => Err(not_named(&it.target, "part", part)),
         }
     }
 
@@ -97,5 +131,7 @@ fn not_named(target: &TargetName, kind: &str, part: &PartName) -> StepError {
     StepError::NotNamed { what: format!("{kind} {part} of target {target}") }
 }
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod tests;

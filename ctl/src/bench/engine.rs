@@ -228,6 +228,7 @@ fn report(at: Timestamp) -> Result<HostReport, BadName> {
             permits: vec![Permit { step: StepKind::RestartService, per_hour: 9, approvals: 0 }],
             directories: Vec::new(),
             files: Vec::new(),
+            parts: Vec::new(),
         })
     };
     let mut series = Vec::new();

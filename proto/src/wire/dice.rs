@@ -12,8 +12,9 @@ use prunella_model::observation::{
     Finding, Frame, Instance, Observation, ProbeKind, Sample, SeriesName, Sha256, Status, Wait,
 };
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
+use prunella_model::part::{Act, PartKind, PartReport, Setting};
 use prunella_model::step::{Effect, Risk, Signal, Step, StepKind, TargetStep};
-use prunella_model::{CommandId, Generation, Id, IncidentId, TargetRef, Timestamp};
+use prunella_model::{CommandId, Generation, Id, IncidentId, PartName, TargetRef, Timestamp};
 
 /// A small deterministic generator: splitmix64.
 pub(super) struct Dice(pub(super) u64);
@@ -116,7 +117,7 @@ impl Dice {
     }
 
     fn step_kind(&mut self) -> StepKind {
-        self.one(&StepKind::ALL)
+        self.one(StepKind::ALL)
     }
 
     fn step(&mut self) -> TargetStep {
@@ -132,8 +133,54 @@ impl Dice {
                 Step::CleanDirectory { directory: self.name(), until_percent: self.one(&[0, 60, 100]) }
             }
             StepKind::RestoreFile => Step::RestoreFile { file: self.name(), snapshot: self.digest() },
+            kind => self.use_part(kind),
         };
         TargetStep { target: self.name(), step }
+    }
+
+    /// A step of a kind that acts on a declared part.
+    pub(super) fn use_part(&mut self, kind: StepKind) -> Step {
+        let value = match self.coin() {
+            true => i64::MAX,
+            false => -20,
+        };
+        let act = match kind {
+            StepKind::RunDeclared => Act::RunDeclared { risk: self.one(&[Risk::Low, Risk::Dangerous]) },
+            StepKind::OptimizeCache => Act::OptimizeCache { until_percent: self.one(&[0, 60, 100]) },
+            StepKind::SwitchGeneration => Act::SwitchGeneration { to: self.name() },
+            StepKind::SetWeight => Act::SetWeight { value },
+            StepKind::SetSysctl => Act::SetSysctl { value },
+            StepKind::SetServerWeight => Act::SetServerWeight { value },
+            StepKind::ScaleInstances => Act::ScaleInstances { value },
+            kind => {
+                let act = super::step::encode_step_kind(kind);
+                let plain =
+                    crate::agent::v1::UsePart { part: self.name::<PartName>().to_string(), act, ..Default::default() };
+                return super::part::use_part(plain).unwrap();
+            }
+        };
+        Step::Use { part: self.name(), act }
+    }
+
+    fn part(&mut self) -> PartReport {
+        PartReport {
+            name: self.name(),
+            kind: self.one(&PartKind::ALL),
+            about: self.text(),
+            acts: self.many(3, Self::step_kind),
+            risk: self.one(&[Risk::Low, Risk::Medium, Risk::High, Risk::Dangerous]),
+            limit: self.span(),
+            setting: self.maybe(|it| Setting {
+                now: it.maybe(|_| i64::MIN),
+                least: -20,
+                most: 19,
+                goal: it.maybe(|_| 0),
+            }),
+            current: self.maybe(Self::name),
+            known_good: self.maybe(Self::name),
+            spare: self.maybe(Self::number32),
+            undo: self.maybe(Self::name),
+        }
     }
 
     fn precondition(&mut self) -> Precondition {
@@ -332,6 +379,7 @@ impl Dice {
                 path: it.text(),
                 known_good: it.maybe(Self::digest),
             }),
+            parts: self.many(2, Self::part),
         }
     }
 

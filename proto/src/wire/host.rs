@@ -13,6 +13,7 @@ use super::limits::{
 };
 use super::observation::{encode_observation, encode_series, observation, series};
 use super::outcome::{encode_outcome_report, outcome_report};
+use super::part::{encode_part, part};
 use super::step::{encode_probe_kind, encode_step_kind, probe_kind, step_kind};
 use super::time::{encode_span, span};
 use crate::agent::v1 as pb;
@@ -60,6 +61,7 @@ fn encode_target(it: &TargetReport) -> pb::Target {
         permits: it.permits.iter().map(encode_permit).collect(),
         directories: it.directories.iter().map(encode_directory).collect(),
         files: it.files.iter().map(encode_file).collect(),
+        parts: it.parts.iter().map(encode_part).collect(),
     }
 }
 
@@ -74,6 +76,7 @@ fn target(it: pb::Target) -> Result<TargetReport, WireError> {
         permits: list("permits", PERMITS_MAX, it.permits, permit)?,
         directories: list("directories", PARTS_MAX, it.directories, directory)?,
         files: list("files", PARTS_MAX, it.files, file)?,
+        parts: list("parts", PARTS_MAX, it.parts, part)?,
     })
 }
 

@@ -6,9 +6,9 @@
 pub const TARGETS_MAX: usize = 512;
 /// Probes of one target; there are eight kinds.
 pub const PROBES_MAX: usize = 64;
-/// Permits of one target; there are six kinds of step, and room for those of later versions.
+/// Permits of one target; there are some three dozen kinds of step, and room for those of later versions.
 pub const PERMITS_MAX: usize = 64;
-/// Directories or files of one target.
+/// Directories, files or other parts of one target.
 pub const PARTS_MAX: usize = 256;
 /// Dependencies of one target.
 pub const DEPENDENCIES_MAX: usize = 128;

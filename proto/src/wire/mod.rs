@@ -11,6 +11,7 @@ pub mod limits;
 mod link;
 mod observation;
 mod outcome;
+mod part;
 mod step;
 mod time;
 

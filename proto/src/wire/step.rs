@@ -1,10 +1,12 @@
 //! Steps, and the closed sets of words.
 
 use prunella_model::observation::{ProbeKind, Status};
+use prunella_model::part::PartKind;
 use prunella_model::step::{Effect, Risk, Signal, Step, StepKind, TargetStep};
 
-use super::error::{WireError, Wrong};
+use super::error::{WireError, Within as _, Wrong};
 use super::field::{digest, name, required};
+use super::part::{encode_use, use_part};
 use super::time::{encode_span, span};
 use crate::agent::v1 as pb;
 
@@ -37,7 +39,67 @@ words!(
     "step kind",
     encode_step_kind,
     step_kind,
-    [StartService, StopService, RestartService, SignalProcess, CleanDirectory, RestoreFile]
+    [
+        StartService,
+        StopService,
+        RestartService,
+        SignalProcess,
+        CleanDirectory,
+        RestoreFile,
+        ReloadService,
+        ReinitConnections,
+        RunDeclared,
+        ClearCache,
+        OptimizeCache,
+        RebuildCache,
+        WarmCache,
+        UpdateConfig,
+        ValidateConfig,
+        KillProcess,
+        FreeMemory,
+        CollectGarbage,
+        OptimizeStore,
+        SwitchGeneration,
+        PruneGenerations,
+        SetWeight,
+        SetSysctl,
+        DrainServer,
+        ReadyServer,
+        SetServerWeight,
+        ScaleInstances,
+        RenewCertificate,
+        PromoteStandby,
+        MakeBackup,
+        Lockdown,
+        EndLockdown,
+        ShutDownHost,
+        RestartHost
+    ]
+);
+words!(
+    PartKind,
+    "part kind",
+    encode_part_kind,
+    part_kind,
+    [
+        Reload,
+        Connections,
+        Program,
+        Cache,
+        Config,
+        Stray,
+        Memory,
+        Store,
+        Releases,
+        Weight,
+        Sysctl,
+        Balancer,
+        Instances,
+        Certificate,
+        Standby,
+        Backup,
+        Machine
+    ]
 );
 words!(Risk, "risk", encode_risk, risk, [Low, Medium, High, Dangerous]);
 words!(Effect, "effect", encode_effect, effect, [Idempotent, AtMostOnce]);
@@ -57,6 +119,7 @@ pub(super) fn encode_step(it: &TargetStep) -> pb::TargetStep {
         Step::RestoreFile { file, snapshot } => {
             Wire::RestoreFile(pb::RestoreFile { file: file.as_str().to_owned(), snapshot: snapshot.0.to_vec() })
         }
+        Step::Use { part, act } => Wire::UsePart(encode_use(part, act)),
     };
     pb::TargetStep { target: it.target.as_str().to_owned(), step: Some(step) }
 }
@@ -77,11 +140,12 @@ pub(super) fn step(it: pb::TargetStep) -> Result<TargetStep, WireError> {
             file: name("restore_file.file", &it.file)?,
             snapshot: digest("restore_file.snapshot", &it.snapshot)?,
         },
+        Wire::UsePart(it) => use_part(it).within("use_part")?,
     };
     Ok(TargetStep { target: name("target", &it.target)?, step })
 }
 
-fn percent(field: &str, found: u32) -> Result<u8, WireError> {
+pub(super) fn percent(field: &str, found: u32) -> Result<u8, WireError> {
     u8::try_from(found)
         .ok()
         .filter(|percent| *percent <= 100)

@@ -208,6 +208,7 @@ fn step(it: &TargetStep) -> String {
             format!("clean directory {directory} of {target} until {until_percent} % of its quota are in use")
         }
         Step::RestoreFile { file, snapshot } => format!("put file {file} of {target} back to snapshot {snapshot:?}"),
+        Step::Use { part, act } => format!("{} of {target}", act.text(part)),
     }
 }
 

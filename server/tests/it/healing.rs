@@ -46,6 +46,7 @@ fn report() -> HostReport {
         permits: vec![permit(StepKind::StartService), permit(StepKind::RestartService)],
         directories: Vec::new(),
         files: Vec::new(),
+        parts: Vec::new(),
     };
     HostReport { targets: vec![target], observations: vec![running("run-1")], ..empty_report() }
 }

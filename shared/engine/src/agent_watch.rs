@@ -70,6 +70,7 @@ const fn lies_in_agent(refusal: &Refusal) -> bool {
         | Refusal::Understated { .. }
         | Refusal::StepCount { .. }
         | Refusal::NotNamed { .. }
+        | Refusal::OutOfBounds { .. }
         | Refusal::NotPermitted { .. } => true,
         Refusal::AlreadyKnown
         | Refusal::Precondition { .. }

@@ -178,6 +178,7 @@ impl Host {
             permits: Vec::new(),
             directories: Vec::new(),
             files: Vec::new(),
+            parts: Vec::new(),
         });
         target.gone = true;
         self.targets.push(target);

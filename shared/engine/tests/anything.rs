@@ -53,6 +53,7 @@ fn target(name: &str, needs: &[&str]) -> TargetReport {
         permits: StepKind::ALL.iter().map(|step| Permit { step: *step, per_hour: 9, approvals: 0 }).collect(),
         directories: vec![DirectoryReport { name: PartName::new("data").unwrap(), path: "/d".into(), quota_bytes: 9 }],
         files: vec![FileReport { name: PartName::new("conf").unwrap(), path: "/c".into(), known_good: None }],
+        parts: Vec::new(),
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::BootId;
 use crate::observation::{Observation, ProbeKind, SeriesName, Sha256};
 use crate::outcome::OutcomeReport;
+use crate::part::PartReport;
 use crate::step::StepKind;
 use crate::{Generation, HostId, PartName, ProbeName, ServiceName, TargetName, TargetRef};
 
@@ -144,6 +145,8 @@ pub struct TargetReport {
     pub directories: Vec<DirectoryReport>,
     /// Its files.
     pub files: Vec<FileReport>,
+    /// Whatever else of it a step may act on.
+    pub parts: Vec<PartReport>,
 }
 
 /// The whole state of an agent: sent first in each stream, and again when the server asks.
@@ -169,4 +172,18 @@ pub struct HostReport {
     pub paused: Option<String>,
     /// Why the agent only observes; null when it may act.
     pub observe_only: Option<String>,
+}
+
+impl TargetReport {
+    /// The declared part that a step of this kind would act on, if the target has it.
+    #[must_use]
+    pub fn part(&self, step: StepKind, name: &PartName) -> Option<&PartReport> {
+        let kind = step.spec().part?;
+        self.parts.iter().find(|it| it.kind == kind && it.name == *name)
+    }
+
+    /// The declared parts with which a step of this kind can be done.
+    pub fn parts_for(&self, step: StepKind) -> impl Iterator<Item = &PartReport> {
+        self.parts.iter().filter(move |it| it.can(step))
+    }
 }

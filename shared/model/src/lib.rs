@@ -13,6 +13,7 @@ pub mod knowledge;
 pub mod link;
 pub mod observation;
 pub mod outcome;
+pub mod part;
 pub mod policy;
 pub mod record;
 pub mod scope;

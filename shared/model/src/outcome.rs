@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::step::StepKind;
-use crate::{CommandId, ProbeName, TargetName, Timestamp};
+use crate::{CommandId, PartName, ProbeName, TargetName, Timestamp};
 
 /// Why an agent did not carry a command out. Each has its own code, so that a person can look it up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -133,6 +133,18 @@ pub enum Refusal {
         /// What is missing.
         what: String,
     },
+    /// A value is outside what the host's administrator declared.
+    #[error("{value} is outside {least} to {most}, which agent.toml permits for {part}")]
+    OutOfBounds {
+        /// The part.
+        part: PartName,
+        /// The value that was asked for.
+        value: i64,
+        /// The least that is permitted.
+        least: i64,
+        /// The most that is permitted.
+        most: i64,
+    },
     /// The host's administrator does not permit this step on this target.
     #[error("the local policy does not permit {} on {target}", step.as_str())]
     NotPermitted {
@@ -204,6 +216,7 @@ impl Refusal {
             Self::Understated { .. } => "UNDERSTATED",
             Self::StepCount { .. } => "STEP_COUNT",
             Self::NotNamed { .. } => "NOT_NAMED",
+            Self::OutOfBounds { .. } => "OUT_OF_BOUNDS",
             Self::NotPermitted { .. } => "NOT_PERMITTED",
             Self::Paused { .. } => "PAUSED",
             Self::OverBudget { .. } => "OVER_BUDGET",

@@ -1,54 +1,18 @@
 //! What an agent can do: a closed set of typed steps. No shell text is ever signed.
+//!
+//! [`StepKind`] is the one table of them: each kind with its risk, its effect, and what can be put back.
+
+mod kind;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use kind::{StepKind, StepSpec};
+
 use crate::observation::Sha256;
+use crate::part::Act;
 use crate::{PartName, TargetName};
-
-/// The kinds of step, for policies that permit by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepKind {
-    /// See [`Step::StartService`].
-    StartService,
-    /// See [`Step::StopService`].
-    StopService,
-    /// See [`Step::RestartService`].
-    RestartService,
-    /// See [`Step::SignalProcess`].
-    SignalProcess,
-    /// See [`Step::CleanDirectory`].
-    CleanDirectory,
-    /// See [`Step::RestoreFile`].
-    RestoreFile,
-}
-
-impl StepKind {
-    /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 6] = [
-        Self::StartService,
-        Self::StopService,
-        Self::RestartService,
-        Self::SignalProcess,
-        Self::CleanDirectory,
-        Self::RestoreFile,
-    ];
-
-    /// The kind's name in configuration and output.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::StartService => "start_service",
-            Self::StopService => "stop_service",
-            Self::RestartService => "restart_service",
-            Self::SignalProcess => "signal_process",
-            Self::CleanDirectory => "clean_directory",
-            Self::RestoreFile => "restore_file",
-        }
-    }
-}
 
 /// Signals that a step may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,6 +66,13 @@ pub enum Step {
         /// The digest of the content to put back.
         snapshot: Sha256,
     },
+    /// Do with a declared part what its kind can do.
+    Use {
+        /// The part, as the host's administrator named it.
+        part: PartName,
+        /// What is done with it.
+        act: Act,
+    },
 }
 
 impl Step {
@@ -115,29 +86,31 @@ impl Step {
             Self::SignalProcess { .. } => StepKind::SignalProcess,
             Self::CleanDirectory { .. } => StepKind::CleanDirectory,
             Self::RestoreFile { .. } => StepKind::RestoreFile,
+            Self::Use { act, .. } => act.kind(),
         }
     }
 
     /// The least risk that a command with this step must declare.
     #[must_use]
-    pub const fn risk(&self) -> Risk {
+    pub fn risk(&self) -> Risk {
+        let least = self.kind().spec().risk;
         match self {
-            Self::StartService => Risk::Low,
-            Self::RestartService { .. } | Self::RestoreFile { .. } => Risk::Medium,
-            Self::StopService { .. } | Self::SignalProcess { .. } | Self::CleanDirectory { .. } => Risk::High,
+            // The administrator knows what the program does; the ward compares what is stated with what is declared.
+            Self::Use { act: Act::RunDeclared { risk }, .. } => least.max(*risk),
+            Self::StartService
+            | Self::StopService { .. }
+            | Self::RestartService { .. }
+            | Self::SignalProcess { .. }
+            | Self::CleanDirectory { .. }
+            | Self::RestoreFile { .. }
+            | Self::Use { .. } => least,
         }
     }
 
     /// What may be done about this step when it is not known whether it happened.
     #[must_use]
     pub const fn effect(&self) -> Effect {
-        match self {
-            // What it leads to can be looked at: running or not, small or not, the digest or another.
-            Self::StartService | Self::StopService { .. } | Self::CleanDirectory { .. } | Self::RestoreFile { .. } => {
-                Effect::Idempotent
-            }
-            Self::RestartService { .. } | Self::SignalProcess { .. } => Effect::AtMostOnce,
-        }
+        self.kind().spec().effect
     }
 }
 

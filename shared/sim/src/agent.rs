@@ -381,5 +381,6 @@ pub(crate) fn duration(step: &Step, hung: bool) -> Duration {
         Step::SignalProcess { .. } => Duration::from_millis(1),
         Step::CleanDirectory { .. } => Duration::from_millis(200),
         Step::RestoreFile { .. } => Duration::from_millis(15),
+        Step::Use { .. } => Duration::from_millis(500),
     }
 }

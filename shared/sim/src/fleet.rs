@@ -127,6 +127,7 @@ impl Layout {
                 path: "/etc/config".to_owned(),
                 known_good: Some(GOOD),
             }],
+            parts: Vec::new(),
         })
     }
 

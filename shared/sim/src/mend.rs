@@ -95,6 +95,7 @@ impl World {
             }
             Step::RestoreFile { snapshot, .. } if *snapshot == GOOD => self.treated(place, kind),
             Step::RestoreFile { .. } => {}
+            Step::Use { .. } => self.treated(place, kind),
         }
         self.settle(place, By::Command);
         self.changed(place);

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use prunella_model::TargetName;
 use prunella_model::command::{Delivery, Intent, LIFETIME_MAX, Precondition, SCHEMA, STEPS_MAX};
 use prunella_model::outcome::Refusal;
+use prunella_model::part::Act;
 use prunella_model::step::{Effect, Risk, Step};
+use prunella_model::{PartName, TargetName};
 use prunella_seal::{Delegation, HostScope};
 
 use crate::facts::{Facts, Moment};
@@ -188,11 +189,39 @@ fn part_named(policy: &TargetPolicy, target: &TargetName, step: &Step) -> Check 
         Step::StartService | Step::StopService { .. } | Step::RestartService { .. } | Step::SignalProcess { .. } => {
             return Ok(());
         }
+        Step::Use { part, act } => return use_named(policy, target, part, act),
     };
     if known.contains(part) {
         Ok(())
     } else {
         Err(Refusal::NotNamed { what: format!("{what} {part} of target {target}") })
+    }
+}
+
+/// What is done with a part must be what its declaration makes possible, within its bounds, at no lower risk than declared.
+fn use_named(policy: &TargetPolicy, target: &TargetName, part: &PartName, act: &Act) -> Check {
+    let step = act.kind();
+    let Some(kind) = step.spec().part else {
+        return Err(Refusal::Undecodable { why: format!("{} acts on no declared part", step.as_str()) });
+    };
+    let Some(known) = policy.parts.get(&(kind, part.clone())) else {
+        return Err(Refusal::NotNamed { what: format!("{} {part} of target {target}", kind.as_str()) });
+    };
+    if !known.acts.contains(&step) {
+        return Err(Refusal::NotNamed { what: format!("way to {} with {part} of target {target}", step.as_str()) });
+    }
+    if let Some(value) = act.value() {
+        match known.bounds {
+            Some((least, most)) if (least..=most).contains(&value) => {}
+            Some((least, most)) => return Err(Refusal::OutOfBounds { part: part.clone(), value, least, most }),
+            None => return Err(Refusal::NotNamed { what: format!("bounds for {part} of target {target}") }),
+        }
+    }
+    match act {
+        Act::RunDeclared { risk } if *risk < known.risk => Err(Refusal::Understated {
+            why: format!("it states risk {risk:?} for {part}, but agent.toml declares {:?}", known.risk),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -13,7 +13,7 @@ mod policy;
 mod ward;
 
 pub use facts::{Facts, Moment};
-pub use policy::{LocalPolicy, TargetPolicy};
+pub use policy::{LocalPolicy, PartPolicy, TargetPolicy};
 pub use ward::{Accepted, Own, Ward};
 
 /// The crate that opens what the ward judges, for those who otherwise need nothing of it.

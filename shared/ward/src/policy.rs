@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prunella_model::host::{Permit, TargetReport};
-use prunella_model::step::StepKind;
+use prunella_model::part::{PartKind, PartReport};
+use prunella_model::step::{Risk, StepKind};
 use prunella_model::{PartName, ProbeName, TargetName};
 
 /// What may be done to one target.
@@ -15,8 +16,21 @@ pub struct TargetPolicy {
     pub directories: BTreeSet<PartName>,
     /// The files that may be put back.
     pub files: BTreeSet<PartName>,
+    /// The other declared parts that may be acted on.
+    pub parts: BTreeMap<(PartKind, PartName), PartPolicy>,
     /// The probes that verification and preconditions may name.
     pub probes: BTreeSet<ProbeName>,
+}
+
+/// What may be done with one declared part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartPolicy {
+    /// What its declaration makes possible.
+    pub acts: BTreeSet<StepKind>,
+    /// The risk that was declared for it: a command must not state less.
+    pub risk: Risk,
+    /// The least and the most that it may be set to; none when there is nothing to set.
+    pub bounds: Option<(i64, i64)>,
 }
 
 /// What may ever be done on this host. What is not named is not permitted.
@@ -54,7 +68,15 @@ impl TargetPolicy {
             permits,
             directories: target.directories.iter().map(|it| it.name.clone()).collect(),
             files: target.files.iter().map(|it| it.name.clone()).collect(),
+            parts: target.parts.iter().map(|it| ((it.kind, it.name.clone()), PartPolicy::of_part(it))).collect(),
             probes: target.probes.iter().map(|it| it.name.clone()).collect(),
         }
+    }
+}
+
+impl PartPolicy {
+    fn of_part(it: &PartReport) -> Self {
+        let bounds = it.setting.map(|setting| (setting.least, setting.most));
+        Self { acts: it.acts.iter().copied().collect(), risk: it.risk, bounds }
     }
 }

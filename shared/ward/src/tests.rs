@@ -7,6 +7,7 @@ use prunella_model::host::Permit;
 use prunella_model::id::Id;
 use prunella_model::observation::{Instance, Sha256, Status};
 use prunella_model::outcome::Refusal;
+use prunella_model::part::{Act, PartKind};
 use prunella_model::step::{Effect, Risk, Signal, Step, StepKind, TargetStep};
 use prunella_model::{
     CommandId, FleetName, Generation, HostId, IncidentId, PartName, ProbeName, RepairName, TargetName, Timestamp,
@@ -73,11 +74,23 @@ fn restart() -> TargetStep {
 
 fn policy() -> LocalPolicy {
     let permit = |step| (step, Permit { step, per_hour: 3, approvals: 0 });
-    let kinds = [StepKind::RestartService, StepKind::CleanDirectory, StepKind::RestoreFile];
+    let used = [StepKind::RunDeclared, StepKind::ClearCache, StepKind::RebuildCache, StepKind::SetWeight];
+    let mut kinds = vec![StepKind::RestartService, StepKind::CleanDirectory, StepKind::RestoreFile];
+    kinds.extend(used);
+    let part = |kind, name, acts: &[StepKind], risk, bounds| {
+        let policy = PartPolicy { acts: acts.iter().copied().collect(), risk, bounds };
+        ((kind, PartName::new(name).unwrap()), policy)
+    };
+    let parts = [
+        part(PartKind::Program, "reindex", &[StepKind::RunDeclared], Risk::High, None),
+        part(PartKind::Cache, "pages", &[StepKind::ClearCache], Risk::Low, None),
+        part(PartKind::Weight, "cpu", &[StepKind::SetWeight], Risk::Low, Some((0, 10))),
+    ];
     let target = TargetPolicy {
         permits: kinds.into_iter().map(permit).collect(),
         directories: [PartName::new("cache").unwrap()].into(),
         files: [PartName::new("config").unwrap()].into(),
+        parts: parts.into(),
         probes: [ProbeName::new("http").unwrap()].into(),
     };
     LocalPolicy { targets: BTreeMap::from([(web(), target)]), observe_only: false, per_hour: 5 }
@@ -329,6 +342,21 @@ fn only_what_agent_toml_names_is_touched() {
     check(|c| c.opened.intent.preconditions.push(observed), "NOT_NAMED");
     let directory = PartName::new("cache").unwrap();
     check(|c| set_step(c, Step::CleanDirectory { directory, until_percent: 50 }), "ACCEPTED");
+}
+
+#[test]
+fn a_part_is_used_only_as_it_is_declared() {
+    let used = |part: &str, act| Step::Use { part: PartName::new(part).unwrap(), act };
+    check(|c| set_step(c, used("pages", Act::ClearCache)), "ACCEPTED");
+    check(|c| set_step(c, used("other", Act::ClearCache)), "NOT_NAMED");
+    // A cache and a weight may bear the same name; a cache is no weight.
+    check(|c| set_step(c, used("pages", Act::SetWeight { value: 1 })), "NOT_NAMED");
+    check(|c| set_step(c, used("pages", Act::RebuildCache)), "NOT_NAMED");
+    check(|c| set_step(c, used("cpu", Act::SetWeight { value: 10 })), "ACCEPTED");
+    check(|c| set_step(c, used("cpu", Act::SetWeight { value: 11 })), "OUT_OF_BOUNDS");
+    check(|c| set_step(c, used("cpu", Act::SetWeight { value: -1 })), "OUT_OF_BOUNDS");
+    check(|c| set_step(c, used("reindex", Act::RunDeclared { risk: Risk::High })), "ACCEPTED");
+    check(|c| set_step(c, used("reindex", Act::RunDeclared { risk: Risk::Low })), "UNDERSTATED");
 }
 
 #[test]

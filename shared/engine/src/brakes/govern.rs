@@ -61,13 +61,15 @@ fn opposite(one: &Step, other: &Step) -> bool {
         (Step::RestoreFile { file, snapshot }, Step::RestoreFile { file: other, snapshot: others }) => {
             file == other && snapshot != others
         }
+        (Step::Use { part, act }, Step::Use { part: other, act: done }) => part == other && act.opposes(done),
         (
             Step::StopService { .. }
             | Step::StartService
             | Step::RestartService { .. }
             | Step::SignalProcess { .. }
             | Step::CleanDirectory { .. }
-            | Step::RestoreFile { .. },
+            | Step::RestoreFile { .. }
+            | Step::Use { .. },
             _,
         ) => false,
     }

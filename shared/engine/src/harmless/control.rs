@@ -63,7 +63,8 @@ impl Brake for NeverDisableSecurity {
                 Step::StartService | Step::RestartService { .. } => down = false,
                 Step::SignalProcess { signal: Signal::Hangup | Signal::Continue | Signal::User1 | Signal::User2 }
                 | Step::CleanDirectory { .. }
-                | Step::RestoreFile { .. } => {}
+                | Step::RestoreFile { .. }
+                | Step::Use { .. } => {}
             }
         }
         let why = format!("{} is a security control, and {} would leave it stopped", report.name, ask.repair);

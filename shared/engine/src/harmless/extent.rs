@@ -74,6 +74,11 @@ impl Brake for NeverUncoveredDeletion {
                 let saved = known.is_some() && plan.undoes.is_some();
                 (!good && !saved).then(|| format!("{snapshot:?} is no snapshot of the file {file}"))
             }
+            Step::Use { part, act } => {
+                let known = report.part(act.kind(), part);
+                let can = known.is_some_and(|known| known.can(act.kind()));
+                (!can).then(|| format!("agent.toml declares no {part} for {}", act.kind().as_str()))
+            }
             Step::StartService
             | Step::StopService { .. }
             | Step::RestartService { .. }

@@ -51,6 +51,7 @@ fn web(probes: &[(&str, ProbeKind)]) -> TargetReport {
         permits: StepKind::ALL.iter().map(|step| Permit { step: *step, per_hour: 9, approvals: 0 }).collect(),
         directories: vec![DirectoryReport { name: PartName::of("data"), path: "/data".to_owned(), quota_bytes: 100 }],
         files: vec![FileReport { name: PartName::of("conf"), path: "/conf".to_owned(), known_good: Some(KNOWN_GOOD) }],
+        parts: Vec::new(),
     }
 }
 

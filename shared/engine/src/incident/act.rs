@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prunella_model::command::{Intent, LIFETIME_MAX, SCHEMA};
 use prunella_model::event::EventKind;
+use prunella_model::host::TargetReport;
 use prunella_model::incident::{Attempt, IncidentState, Stage};
 use prunella_model::record::CommandRecord;
 use prunella_model::step::{Risk, Step};
@@ -45,7 +46,8 @@ impl Engine {
         let Some(case) = self.cases.get(&id) else { return };
         let number = crate::key::next(case.it.attempts.len()).saturating_add(1);
         let (risk, effect) = weigh(&plan.steps);
-        let max_run: Duration = plan.steps.iter().map(|it| grace(&it.step) + STEP_TIME).sum();
+        let report = &self.target_at(key).report;
+        let max_run: Duration = plan.steps.iter().map(|it| grace(report, &it.step) + STEP_TIME).sum();
         let host = &self.hosts[at(key.host)];
         let target = host.targets[at(key.target)].report.name.clone();
         let intent = Intent {
@@ -199,9 +201,11 @@ fn push(times: &mut VecDeque<Timestamp>, now: Timestamp, most: usize) {
     }
 }
 
-const fn grace(step: &Step) -> Duration {
+/// What a step may take beyond the time that every step has.
+fn grace(report: &TargetReport, step: &Step) -> Duration {
     match step {
         Step::StopService { grace } | Step::RestartService { grace } => *grace,
+        Step::Use { part, act } => report.part(act.kind(), part).map_or(Duration::ZERO, |it| it.limit),
         Step::StartService | Step::SignalProcess { .. } | Step::CleanDirectory { .. } | Step::RestoreFile { .. } => {
             Duration::ZERO
         }

@@ -51,6 +51,7 @@ fn after(refusal: &Refusal) -> After {
         | Refusal::Understated { .. }
         | Refusal::StepCount { .. }
         | Refusal::NotNamed { .. }
+        | Refusal::OutOfBounds { .. }
         | Refusal::NotPermitted { .. }
         | Refusal::Other { .. } => After::Person,
     }

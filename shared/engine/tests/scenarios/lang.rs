@@ -33,8 +33,9 @@ use prunella_model::host::{DirectoryReport, FileReport, HostReport, Permit, Prob
 use prunella_model::incident::Severity;
 use prunella_model::observation::{Finding, Instance, ProbeKind, Sha256, Status};
 use prunella_model::outcome::{Outcome, Refusal};
+use prunella_model::part::{PartKind, PartReport, Setting};
 use prunella_model::policy::{Blocker, CustomRule, FleetPolicy, Mode, Profile, RuleScope, RuleSetting};
-use prunella_model::step::StepKind;
+use prunella_model::step::{Risk, StepKind};
 use prunella_model::time::parse_span;
 use prunella_model::window::Window;
 use prunella_model::{Generation, PartName, ProbeName, RuleName, ServiceName, TargetName};
@@ -249,6 +250,31 @@ pub(crate) fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
                 known_good: (!words.has("unsaved")).then_some(KNOWN_GOOD),
             })
             .collect(),
+        parts: words.list("parts").iter().map(|it| part(it)).collect(),
+    }
+}
+
+/// `KIND:NAME`, and for some kinds what there is to know: `releases:app:v2:v1`, `weight:nice:0:10`.
+fn part(text: &str) -> PartReport {
+    let words: Vec<&str> = text.split(':').collect();
+    let word = |at: usize| words.get(at).copied().filter(|it| !it.is_empty());
+    let name = |at| word(at).map(|it| PartName::new(it).expect("a part name"));
+    let kind = *PartKind::ALL.iter().find(|kind| Some(kind.as_str()) == word(0)).expect("a kind of part");
+    let number = |at| word(at).map(|it| it.parse::<i64>().expect("a number"));
+    let sets = matches!(kind, PartKind::Weight | PartKind::Sysctl | PartKind::Balancer | PartKind::Instances);
+    let releases = kind == PartKind::Releases;
+    PartReport {
+        name: name(1).expect("a part name"),
+        kind,
+        about: format!("/{}", words[1]),
+        acts: StepKind::ALL.iter().copied().filter(|it| it.spec().part == Some(kind)).collect(),
+        risk: Risk::Medium,
+        limit: Duration::from_secs(30),
+        setting: sets.then(|| Setting { now: number(2), least: -1000, most: 1000, goal: number(3) }),
+        current: name(2).filter(|_| releases),
+        known_good: name(3).filter(|_| releases),
+        spare: number(4).filter(|_| releases).and_then(|it| u32::try_from(it).ok()),
+        undo: name(2).filter(|_| kind == PartKind::Program),
     }
 }
 

@@ -505,6 +505,7 @@ fn describe(intent: &Intent) -> String {
         Step::CleanDirectory { directory, until_percent } => format!("clean {directory} until {until_percent} %"),
         Step::RestoreFile { file, snapshot } => format!("restore {file} to {snapshot:?}"),
         Step::RestartService { grace } => format!("restart within {grace:?}"),
+        Step::Use { part, act } => act.text(part),
         Step::StartService | Step::StopService { .. } | Step::SignalProcess { .. } => {
             it.step.kind().as_str().to_owned()
         }
