@@ -53,7 +53,8 @@ impl Engine {
             | Step::StopService { .. }
             | Step::RestartService { .. }
             | Step::SignalProcess { .. }
-            | Step::CleanDirectory { .. } => None,
+            | Step::CleanDirectory { .. }
+            | Step::Use { .. } => None,
         });
         for (file, snapshot) in restored.collect::<Vec<(_, Sha256)>>() {
             let line = format!("{file}: command {command} put the content {snapshot:?} back");
