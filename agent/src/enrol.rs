@@ -375,17 +375,18 @@ async fn answered<T>(
 ) -> Result<T, EnrolError> {
     match tokio::time::timeout(ANSWER_MAX, call).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => Err(EnrolError::Refused {
-            address: address.to_owned(),
-            advice: advice(status.code()),
-            status: Box::new(status),
-        }),
+        Ok(Err(status)) => {
+            Err(EnrolError::Refused { address: address.to_owned(), advice: advice(&status), status: Box::new(status) })
+        }
         Err(_) => Err(EnrolError::Silent { address: address.to_owned() }),
     }
 }
 
-fn advice(code: Code) -> &'static str {
-    match code {
+/// What to do about a refusal, after the server's own words.
+fn advice(status: &Status) -> &'static str {
+    match status.code() {
+        // The server has said how to get another token.
+        _ if status.message().contains("prunella token create") => "A token is good once and for ten minutes",
         Code::Unauthenticated | Code::PermissionDenied | Code::NotFound | Code::FailedPrecondition => {
             "A token is good once and for ten minutes: make a new one with `prunella token create`"
         }

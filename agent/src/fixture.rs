@@ -111,6 +111,24 @@ pub(crate) struct Host {
     pub(crate) dir: TempDir,
     pub(crate) config: Arc<AgentConfig>,
     pub(crate) state: StateDir,
+    _services: Services,
+}
+
+/// Ends what the services of a test's host have started, however the test ends.
+struct Services(String);
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Ok(environment) = std::fs::read(entry.path().join("environ")) else { continue };
+            let own = environment.split(|byte| *byte == 0).any(|it| it.starts_with(self.0.as_bytes()));
+            if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| own) {
+                // One that has ended meanwhile is fine.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
 }
 
 impl Host {
@@ -123,7 +141,8 @@ impl Host {
         );
         let config = Arc::new(AgentConfig::parse("agent.toml", &text, dir.path(), "h1").unwrap());
         let state = StateDir::open(&dir.path().join("state")).unwrap();
-        Self { config, state, dir }
+        let services = Services(format!("PRUNELLA_SERVICE={}/", dir.path().display()));
+        Self { config, state, dir, _services: services }
     }
 
     /// How often the service has been started.

@@ -2,6 +2,7 @@
 
 pub mod authority;
 mod board;
+pub mod bounded;
 pub mod clock;
 pub mod config;
 mod driver;

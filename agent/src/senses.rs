@@ -112,6 +112,10 @@ impl Senses {
         // Before the first report, which must not say less than is known.
         parts.look_at_all().await;
         tasks.push(tokio::spawn(Arc::clone(&parts).watch()));
+        let outputs = crate::services::outputs(&config);
+        if !outputs.is_empty() {
+            tasks.push(tokio::spawn(crate::bounded::watch(outputs)));
+        }
         Ok(Self { config, board, services, snapshots, parts, orders: orders.into(), tasks: tasks.into() })
     }
 

@@ -5,9 +5,11 @@ use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use prunella_agent::bounded;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a child may take to end in good order: an agent first stops what it supervises.
@@ -25,6 +27,8 @@ pub struct Child {
     name: String,
     process: std::process::Child,
     log: PathBuf,
+    /// Dropped when nobody needs to look at the size of the log any more.
+    _bounded: mpsc::Sender<()>,
 }
 
 impl Child {
@@ -39,6 +43,7 @@ impl Child {
         envs: &[(&str, &str)],
         log: &Path,
     ) -> anyhow::Result<Self> {
+        bounded::keep(log);
         let open = || OpenOptions::new().create(true).append(true).open(log);
         let out = open().with_context(|| format!("writing {}", log.display()))?;
         let err = open().with_context(|| format!("writing {}", log.display()))?;
@@ -53,7 +58,7 @@ impl Child {
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {name}"))?;
-        Ok(Self { name: name.to_owned(), process, log: log.to_owned() })
+        Ok(Self { name: name.to_owned(), process, log: log.to_owned(), _bounded: bound(log.to_owned()) })
     }
 
     /// What it is called in messages.
@@ -113,6 +118,17 @@ impl Child {
         self.process.wait()?;
         Ok(())
     }
+}
+
+/// Keeps the size of a log within bounds until what it returns is dropped.
+fn bound(log: PathBuf) -> mpsc::Sender<()> {
+    let (owner, gone) = mpsc::channel();
+    std::thread::spawn(move || {
+        while gone.recv_timeout(bounded::LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
+            bounded::keep(&log);
+        }
+    });
+    owner
 }
 
 impl Drop for Child {

@@ -74,8 +74,13 @@ mod tests {
         // A crash after the files were written and before the parcels were removed.
         let first = repository.parcels().await.unwrap();
         let (audit_dir, history_dir) = (dir.path().join("audit"), dir.path().join("history"));
-        write(&first, &mut AuditLog::open(&audit_dir).unwrap(), &mut History::open(&history_dir).unwrap()).unwrap();
-        let mut audit = AuditLog::open(&audit_dir).unwrap();
+        write(
+            &first,
+            &mut AuditLog::open(&audit_dir, prunella_seal::Head::genesis(crate::audit::AUDIT_LOG)).unwrap(),
+            &mut History::open(&history_dir).unwrap(),
+        )
+        .unwrap();
+        let mut audit = AuditLog::open(&audit_dir, prunella_seal::Head::genesis(crate::audit::AUDIT_LOG)).unwrap();
         let mut history = History::open(&history_dir).unwrap();
         assert_eq!(empty_outbox(&repository, &mut audit, &mut history).await.unwrap(), 100);
         assert_eq!((audit.head().sequence, history.len()), (100, 100));

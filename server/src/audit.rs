@@ -96,11 +96,24 @@ pub struct AuditLog {
 impl AuditLog {
     /// Opens the log in `dir`, or begins one where there is none, and cuts off a record that a crash left incomplete.
     ///
-    /// Reads only the newest file; [`verify`] reads all of them.
+    /// `anchor` is the head that the store remembers; [`Head::genesis`] when it remembers none. A log that ends before it
+    /// was removed or cut. It is then continued *after* the anchor, so that healing goes on and the hole stays to be seen
+    /// for ever. Reads only the newest file; [`verify`] reads all of them.
     ///
     /// # Errors
     /// [`AuditError::Changed`] when that file is not what was written.
-    pub fn open(dir: &Path) -> Result<Self, AuditError> {
+    pub fn open(dir: &Path, anchor: Head) -> Result<Self, AuditError> {
+        let mut log = Self::open_as_found(dir)?;
+        if anchor.sequence > log.head.sequence {
+            let (there, of) = (log.head.sequence, anchor.sequence);
+            tracing::error!(target: "prunella::audit", dir = %dir.display(), there, of, "audit entries are gone: the log was removed or cut; `prunella audit verify` will say so from now on");
+            (log.path, log.file) = create(dir, anchor)?;
+            (log.bytes, log.head) = (0, anchor);
+        }
+        Ok(log)
+    }
+
+    fn open_as_found(dir: &Path) -> Result<Self, AuditError> {
         fs::create_dir_all(dir).map_err(io_error("create", dir))?;
         let all = segments(dir)?;
         let Some((_, path)) = all.last() else {
@@ -154,6 +167,11 @@ impl AuditLog {
         }
         if bytes.is_empty() {
             return Ok(());
+        }
+        if !self.path.exists() {
+            // Its descriptor would take the entries, and nobody could ever read them.
+            let why = "it was removed while the server ran".to_owned();
+            return Err(AuditError::Changed { path: self.path.clone(), why });
         }
         if self.bytes >= SEGMENT_BYTES {
             (self.path, self.file) = create(&self.dir, self.head)?;
@@ -242,7 +260,13 @@ fn create(dir: &Path, after: Head) -> Result<(PathBuf, File), AuditError> {
 /// The files of the log by the number of their first record, oldest first.
 fn segments(dir: &Path) -> Result<Vec<(u64, PathBuf)>, AuditError> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(io_error("list", dir))? {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        // Removed with all that was in it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        Err(error) => return Err(io_error("list", dir)(error)),
+    };
+    for entry in entries {
         let path = entry.map_err(io_error("list", dir))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if let Some(number) = name.strip_suffix(".log").and_then(|name| name.parse().ok()) {

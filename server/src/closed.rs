@@ -10,17 +10,18 @@ use prunella_model::IncidentId;
 use prunella_model::incident::Incident;
 use prunella_model::record::AuditEntry;
 use prunella_proto::control::v1 as pb;
-use prunella_seal::SecretKey;
+use prunella_seal::{Head, SecretKey};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use crate::archive::{ArchiveError, empty_outbox};
-use crate::audit::{self, AuditError, AuditLog};
+use crate::audit::{self, AUDIT_LOG, AuditError, AuditLog};
 use crate::driver::Stopped;
 use crate::history::{History, HistoryError};
 use crate::rpc::error;
 use crate::store::Backend;
-use crate::store::repository::Repository;
+use crate::store::repository::{AUDIT_HEAD, Repository, RepositoryError};
 
 /// How often what was committed is moved out of the store, and the audit log's head signed. Nothing waits for it.
 const MOVE_EVERY: Duration = Duration::from_secs(2);
@@ -40,9 +41,19 @@ pub enum OpenError {
     /// The history.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// What the store remembers of the audit log.
+    #[error("the store does not say how long the audit log is")]
+    Anchor(#[from] RepositoryError),
     /// The thread.
     #[error("cannot start the archive's thread")]
     Thread(#[from] std::io::Error),
+}
+
+/// The head of the audit log as the store remembers it: who removes the log with its signed heads does not remove this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Anchor {
+    sequence: u64,
+    hash: [u8; 32],
 }
 
 type Wanted = Box<dyn Fn(&Incident) -> bool + Send>;
@@ -83,16 +94,19 @@ impl Archive {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(
+    pub async fn open(
         state: &Path,
         repository: Arc<Repository<Backend>>,
         key: SecretKey,
     ) -> Result<(Self, Keeper), OpenError> {
         let dir = state.join("audit");
-        let log = AuditLog::open(&dir)?;
+        let known: Option<(Anchor, _)> = repository.read(AUDIT_HEAD).await?;
+        let known = known.map(|(Anchor { sequence, hash }, _)| Head { sequence, hash });
+        let anchor = known.unwrap_or_else(|| Head::genesis(AUDIT_LOG));
+        let log = AuditLog::open(&dir, anchor)?;
         let history = History::open(&state.join("history"))?;
         let (sender, questions) = mpsc::channel(QUESTIONS_MAX);
-        let owner = Owner { repository, key, dir, log, history, questions, failing: false };
+        let owner = Owner { repository, key, dir, log, anchor, history, questions, failing: false };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let run = move || runtime.block_on(owner.run());
         let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(run)?;
@@ -155,6 +169,8 @@ struct Owner {
     key: SecretKey,
     dir: PathBuf,
     log: AuditLog,
+    /// The head that the store remembers.
+    anchor: Head,
     history: History,
     questions: mpsc::Receiver<Question>,
     /// Whether the last move failed: it is said once, not every two seconds.
@@ -200,11 +216,18 @@ impl Owner {
         if let Err(error) = empty_outbox(&self.repository, &mut self.log, &mut self.history).await {
             if matches!(error, ArchiveError::Audit(_)) {
                 // After a failed write the log must be looked at again before it is continued.
-                self.log = AuditLog::open(&self.dir)?;
+                self.log = AuditLog::open(&self.dir, self.anchor)?;
             }
             return Err(error);
         }
         self.log.sign(&self.key)?;
+        let head = self.log.head();
+        if head != self.anchor {
+            // After the log is on disk: the store never remembers more than there was.
+            let Head { sequence, hash } = head;
+            self.repository.write(AUDIT_HEAD, &Anchor { sequence, hash }, Vec::new(), Vec::new()).await?;
+            self.anchor = head;
+        }
         Ok(())
     }
 
@@ -233,7 +256,7 @@ impl Owner {
     }
 
     fn verify(&self) -> Result<pb::VerifyAuditResponse, AuditError> {
-        let report = audit::verify(&self.dir, &[self.key.public()], &[])?;
+        let report = audit::verify(&self.dir, &[self.key.public()], &[self.anchor])?;
         let head = self.log.head();
         Ok(pb::VerifyAuditResponse {
             intact: report.ok,

@@ -53,6 +53,21 @@ pub enum ServeError {
     /// The policy that a new fleet starts with.
     #[error(transparent)]
     Policy(#[from] Located),
+    /// There was a state, and it is gone.
+    #[error(
+        "the state of this fleet is gone: {} holds no store, and {} says that the fleet has had one since {since}. Put the \
+         directory back, or `prunella store import --dir DIR FILE` an export of it. Only to begin anew, without its hosts, \
+         pauses, policy and knowledge, remove that file",
+        state.display(), note.display()
+    )]
+    StateGone {
+        /// The state directory.
+        state: PathBuf,
+        /// Since when there was a state.
+        since: String,
+        /// The file that says so.
+        note: PathBuf,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -67,16 +67,19 @@ pub(crate) async fn load(config: &Config) -> Result<Loaded, ServeError> {
     let authority = Authority::new(anchor, &config.trust.fleet, &config.trust.delegation, key.public(), signer);
     let granted = authority.load(now)?;
 
+    let begun = Begun::beside(config);
+    begun.check(&config.state_dir)?;
     let state = config.state_dir.clone();
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&state)).await;
     let store = opened.map_err(|_| ServeError::Lost)??;
+    begun.note(now)?;
     let repository = Arc::new(Repository::lead(Backend::Sled(store), now, 0).await?);
     let stored = repository.load().await?;
     let first_policy = first_policy_of(config, first_policy, stored.policy.as_ref());
     let enrolments = Arc::new(Enrolments::load(Arc::clone(&repository), ca).await?);
     let operators = Arc::new(Operators::load(Arc::clone(&repository), now).await?);
     let denials = Denials::new(Arc::clone(&repository), clock.clone());
-    let (archive, keeper) = Archive::open(&config.state_dir, Arc::clone(&repository), key.clone())?;
+    let (archive, keeper) = Archive::open(&config.state_dir, Arc::clone(&repository), key.clone()).await?;
     let (epoch, journaled) = (repository.epoch(), Arc::clone(&repository));
     let notes = Notes::open(&config.state_dir, config.fleet.clone(), epoch, now, stored.clone(), journaled)?;
     let engine =
@@ -101,6 +104,32 @@ pub(crate) async fn load(config: &Config) -> Result<Loaded, ServeError> {
         roots,
         threshold,
     })
+}
+
+/// The note beside the server's certificate that its fleet has had a state: who removes the whole state directory does not
+/// remove this, so that nobody begins a fleet anew by accident and forgets its hosts, pauses and knowledge.
+struct Begun(std::path::PathBuf);
+
+impl Begun {
+    fn beside(config: &Config) -> Self {
+        Self(config.tls.certificate.with_file_name("fleet-begun"))
+    }
+
+    fn check(&self, state: &Path) -> Result<(), ServeError> {
+        if SledStore::is_in(state) || !self.0.exists() {
+            return Ok(());
+        }
+        let since = files::read_text(&self.0)?.trim().to_owned();
+        Err(ServeError::StateGone { state: state.to_owned(), since, note: self.0.clone() })
+    }
+
+    fn note(&self, now: Timestamp) -> Result<(), ServeError> {
+        if !self.0.exists() {
+            let text = format!("{}\n", prunella_proto::wire::encode_time(now));
+            files::replace(&self.0, text.as_bytes(), files::PUBLIC)?;
+        }
+        Ok(())
+    }
 }
 
 /// The policy from the file, if this fleet has none yet. Afterwards the store's is the only one.
@@ -156,4 +185,44 @@ fn certificate_names(config: &Config) -> Vec<String> {
     let public = public.filter_map(|it| Some(it.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned()));
     let names: std::collections::BTreeSet<String> = listened.into_iter().chain(public).collect();
     names.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use prunella_model::FleetName;
+
+    use super::*;
+    use crate::fleet_dir::{FleetDir, Options};
+
+    #[test]
+    fn a_crash_while_the_certificate_is_renewed_leaves_no_pair_that_does_not_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = FleetName::new("f").unwrap();
+        let fleet = FleetDir::create(&dir.path().join("fleet"), &name, &Options::default()).unwrap();
+        let config = fleet.config();
+        let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let ca_key = files::read_secret(&config.tls.authority_key).unwrap();
+        let ca = FleetCa::load(&config.fleet, &text(&config.tls.authority), &ca_key).unwrap();
+        let leaf = |pem: &str| {
+            let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+            PeerCertificate::read(&der, &config.fleet).unwrap()
+        };
+        let old = text(&config.tls.certificate);
+        let due = leaf(&old).renew_at();
+        let fits = || {
+            let (chain, key) = (text(&config.tls.certificate), text(&config.tls.key));
+            let listener = prunella_identity::Listener::Control;
+            let ca = text(&config.tls.authority);
+            prunella_identity::server_config(&config.fleet, &ca, &chain, &key, listener).is_ok()
+        };
+        renew_own_certificate(config, &ca, due.before(std::time::Duration::from_secs(60))).unwrap();
+        assert_eq!(text(&config.tls.certificate), old, "not before it is due");
+        // The crash: the next key is there, and the certificate is still the old one.
+        let names = certificate_names(config);
+        let other = ca.issue_server(&prunella_model::HostId::of("server"), &names, due, SERVER_LIFE).unwrap();
+        std::fs::write(&config.tls.key, other.key_pem.as_bytes()).unwrap();
+        assert!(!fits());
+        renew_own_certificate(config, &ca, due).unwrap();
+        assert!(fits() && text(&config.tls.certificate) != old);
+    }
 }

@@ -6,5 +6,6 @@ mod crashes;
 mod demo;
 mod hostile;
 mod mistakes;
+mod operators;
 mod support;
 mod tidy;

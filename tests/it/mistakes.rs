@@ -7,9 +7,10 @@ use prunella_model::{FleetName, HostId};
 use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::admin_service_client::AdminServiceClient;
 use prunella_server::fleet_dir::{FleetDir, Options};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{prunella, run, stderr, with_lab};
+use crate::support::{prunella, run, stderr, wait_blocking, with_lab};
 
 fn agent_toml(dir: &Path, text: &str) -> String {
     let path = dir.join("agent.toml");
@@ -87,4 +88,29 @@ fn a_second_one_on_the_same_directory_leaves_the_first_alone() {
         let status = tokio::task::spawn_blocking(move || run(&["--dir", &fleet, "status"])).await.unwrap();
         assert_eq!(status.status.code(), Some(0), "the first one is still found: {}", stderr(&status));
     });
+}
+
+#[test]
+fn a_state_that_was_removed_is_no_new_fleet() {
+    let dir = TempDir::new().unwrap();
+    let fleet = dir.path().join("fleet");
+    FleetDir::create(&fleet, &FleetName::new("f").unwrap(), &Options::default()).unwrap();
+    let config = fleet.join("server.toml").display().to_string();
+    let serve = || {
+        let mut child = prunella(&["server", "--config", &config]).spawn().unwrap();
+        wait_blocking("the server listens", || fleet.join("addresses.json").exists());
+        kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+        assert!(child.wait().unwrap().success());
+        std::fs::remove_file(fleet.join("addresses.json")).unwrap();
+    };
+    serve();
+    serve();
+    std::fs::rename(fleet.join("state"), fleet.join("elsewhere")).unwrap();
+    let output = run(&["server", "--config", &config]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("state of this fleet is gone") && said.contains("store import"), "{said}");
+    std::fs::remove_dir_all(fleet.join("state")).ok();
+    std::fs::rename(fleet.join("elsewhere"), fleet.join("state")).unwrap();
+    serve();
 }

@@ -132,7 +132,7 @@ pub struct CommandConfig {
     pub working_dir: PathBuf,
     /// Added to its environment.
     pub env: BTreeMap<String, String>,
-    /// Where its output goes, appended; none means nowhere.
+    /// Where its output goes, appended, and moved aside when it grows large; none means nowhere.
     pub output: Option<PathBuf>,
     /// Start it when the agent starts and no earlier run of it is known in this boot.
     pub start_with_agent: bool,

@@ -57,7 +57,7 @@ async fn a_wrong_pin_a_used_token_and_a_dead_server_say_what_to_do() {
     let wrong_pin = said(lab.join(|token| token.ca = foreign_pin()).await);
     assert!(wrong_pin.contains("pin") && wrong_pin.contains("token"), "{wrong_pin}");
     let used = said(lab.join(|token| token.secret = prunella_identity::Secret::from_bytes([6; 32])).await);
-    assert!(used.contains("has been used") && used.contains("prunella token create"), "{used}");
+    assert!(used.contains("has been used") && used.matches("prunella token create").count() == 1, "{used}");
     let dead = said(lab.join(|token| token.control = "127.0.0.1:1".to_owned()).await);
     assert!(dead.contains("nothing listens at 127.0.0.1:1"), "{dead}");
     let door = said(lab.join(|token| token.control = lab.server.agents.clone()).await);

@@ -147,6 +147,15 @@ enum Service {
     Systemd(Arc<SystemdService>),
 }
 
+/// The files that services of this host write their output to.
+pub(crate) fn outputs(config: &AgentConfig) -> Vec<std::path::PathBuf> {
+    let output = |target: &crate::config::TargetConfig| match &target.manager {
+        ManagerConfig::Command(command) => command.output.clone(),
+        ManagerConfig::None | ManagerConfig::Systemd { .. } => None,
+    };
+    config.targets.iter().filter_map(output).collect()
+}
+
 /// All services of this host.
 pub(crate) struct Services {
     services: BTreeMap<TargetName, Service>,

@@ -168,3 +168,28 @@ impl Run {
         self.signal(signal)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_id_that_was_given_out_again_is_not_the_run() {
+        let mut other = Command::new("/bin/sleep").arg("1000").process_group(0).spawn().unwrap();
+        let start = Stat::of(other.id()).unwrap().start;
+        assert!(Run::hold(other.id(), Some(start), Bond::Heir).is_ok());
+        let error = Run::hold(other.id(), Some(start - 1), Bond::Heir).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "it began at another time than the run that was noted");
+        // One that was held while it lived, and whose id leads another group by now.
+        let mut run = Run::hold(other.id(), Some(start), Bond::Heir).unwrap();
+        run.ticks -= 1;
+        assert!(!run.owns_group());
+        run.bury();
+        assert!(Stat::of(other.id()).is_some_and(|it| !it.ended), "a stranger was killed");
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+}

@@ -25,7 +25,7 @@ JSON: {id, state, state_detail, fault: {rule, target, symptom, severity, fingerp
   affected, evidence, rejected, recommended}, shared: {kind, attribute, cause, failing, sharing, others_failing, others,
   rate, base_rate, chance}, attempts: [{number, repair, command, steps, because, decided, outcome,
   outcome_detail, outcome_time, verdict, verdict_time, verdict_evidence, undoes, alternatives}], holds, released,
-  stages}. What does not exist is null."
+  stages, advice: {action, text, command}}. What does not exist is null."
 );
 
 /// How many incidents are searched for a counter.
@@ -108,6 +108,9 @@ mod tests {
 
             What happened  db's process ended by signal 9, since 11:58:00.512 UTC
             Cause          process_killed, here (97 % sure, OPERATIONAL, priority immediate)
+            Because        ended by signal 9
+                           bad answer 503: db unreachable of h2/api
+            And not        config_corrupted: config is as its known-good snapshot
             What was done  1. start_service: start db → done after 4.0 ms
                            because it helped 12 of 12 times
             Verified       recovered 18 ms after the fault: answered in 0.3 ms
@@ -190,7 +193,8 @@ mod tests {
               "attempts": [],
               "holds": [],
               "released": [],
-              "stages": []
+              "stages": [],
+              "advice": null
             }
         "#]]
         .assert_eq(&json);

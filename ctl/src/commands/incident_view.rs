@@ -26,6 +26,16 @@ pub(super) struct IncidentView {
     pub(super) holds: Vec<HoldView>,
     pub(super) released: Vec<HoldView>,
     pub(super) stages: Vec<StageView>,
+    /// Null when the server is older.
+    pub(super) advice: Option<AdviceView>,
+}
+
+/// What a person should do about it now.
+#[derive(Debug, Serialize)]
+pub(super) struct AdviceView {
+    pub(super) action: String,
+    pub(super) text: String,
+    pub(super) command: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -179,6 +189,7 @@ impl IncidentView {
             holds: it.holds.into_iter().map(HoldView::of).collect(),
             released: it.released.into_iter().map(HoldView::of).collect(),
             stages: it.stages.into_iter().map(StageView::of).collect(),
+            advice: it.advice.map(|it| AdviceView { action: it.action, text: it.text, command: it.command }),
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
 use super::incident_view::IncidentView;
-use super::{now, pages, show};
+use super::{now, pages, repair, show};
 use crate::client::{Client, Connection, Failure, run};
+use crate::names::short;
 use crate::output::{self, Paint, Rows, Time, count};
 use crate::{Common, names};
 
@@ -18,14 +19,55 @@ Examples:
   prunella --dir ./fleet incidents                 open incidents
   prunella --dir ./fleet incidents --all           closed ones too, newest first
   prunella --dir ./fleet incidents --target web-1 -o json
+  prunella --dir ./fleet incidents report web-1/web \"users see old prices\"
 
 JSON: {\"incidents\": [{id, state, fault, diagnosis, attempts, holds, …}]}, as `prunella explain -o json` says each."
 );
 
+const REPORT_HELP: &str = help!(
+    "\
+Examples:
+  prunella --dir ./fleet incidents report web-1/web \"users see old prices\"
+  prunella --dir ./fleet incidents report web-1/web \"checkout fails\" --severity critical
+
+For a fault that no rule sees: it gets an incident like any other, with a diagnosis and repairs as far as its probes show
+something. While they are well nothing is repaired unasked; `prunella repair run` asks. JSON: {incident, message}."
+);
+
 /// Arguments of `prunella incidents`.
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, args_conflicts_with_subcommands = true)]
 pub struct IncidentsArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Report a fault that no rule sees.
+    Report(ReportArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_HELP)]
+struct ReportArgs {
+    /// The target.
+    #[arg(value_name = "HOST/TARGET", value_parser = names::target)]
+    target: String,
+    /// What is wrong, in a line.
+    #[arg(value_name = "SUMMARY")]
+    summary: String,
+    /// How bad it is.
+    #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = ["info", "low", "medium", "high", "critical"])]
+    severity: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
     /// Closed incidents too.
     #[arg(long)]
     all: bool,
@@ -45,11 +87,34 @@ struct View {
 }
 
 impl IncidentsArgs {
-    /// Lists incidents.
+    /// Lists incidents, or reports one.
     ///
     /// # Errors
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        match self.verb {
+            Some(Verb::Report(report)) => report.run(common),
+            None => self.list.run(common),
+        }
+    }
+}
+
+impl ReportArgs {
+    fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        run(async {
+            let client = Client::connect(common, &self.connection).await?;
+            let request =
+                pb::ReportIncidentRequest { target: self.target, severity: self.severity, summary: self.summary };
+            let answer = client.incidents().report_incident(request).await?.into_inner();
+            let view = repair::View { incident: short(&answer.incident), message: answer.message };
+            show(common, &view, |_| repair::table(&view))?;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+impl ListArgs {
+    fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
             let target = self.target.unwrap_or_default();
             let client = Client::connect(common, &self.connection).await?;

@@ -36,6 +36,12 @@ fn summary(it: &IncidentView, now: Time) -> String {
         say("Also", format!("{}: {}", also.rule, also.summary));
     }
     say("Cause", cause(it));
+    for (place, text) in believed(it).into_iter().enumerate() {
+        say(if place == 0 { "Because" } else { "" }, text);
+    }
+    for (place, text) in doubted(it).into_iter().enumerate() {
+        say(if place == 0 { "And not" } else { "" }, text);
+    }
     if it.attempts.is_empty() {
         say("What was done", nothing_done(it));
     }
@@ -47,9 +53,20 @@ fn summary(it: &IncidentView, now: Time) -> String {
     if let Some(left) = left_alone(it) {
         say("Left alone", left);
     }
-    match it.closed.0 {
-        Some(_) => say("Over", over(it, now)),
-        None => say("Now", format!("{}: {}", it.state.replace('_', " "), it.state_detail)),
+    for hold in &it.holds {
+        say("Held", format!("by {} until {}: {}", hold.brake, hold.release(now), hold.why));
+    }
+    match (it.closed.0, it.state) {
+        (Some(_), _) => say("Over", over(it, now)),
+        // What holds it has just been said.
+        (None, "held") if !it.holds.is_empty() => {}
+        (None, _) => say("Now", format!("{}: {}", it.state.replace('_', " "), it.state_detail)),
+    }
+    if let Some(advice) = &it.advice {
+        say("To do", format!("{}: {}", advice.action, advice.text));
+        if let Some(command) = &advice.command {
+            say("", format!("prunella {command}"));
+        }
     }
     lines.iter().map(|(label, text)| format!("{label:LABEL$}{}\n", clean(text))).collect()
 }
@@ -65,11 +82,32 @@ fn cause(it: &IncidentView) -> String {
     format!("{what} ({sure:.0} % sure, {}, priority {})", found.category, found.priority)
 }
 
+/// How many reasons for a cause, and how many against others, stand in the summary. The rest is below.
+const REASONS: usize = 3;
+
+/// What the cause stands on, the latest first: that is what decided.
+fn believed(it: &IncidentView) -> Vec<String> {
+    let evidence = it.diagnosis.iter().flat_map(|it| &it.evidence);
+    let mut reasons: Vec<String> = Vec::new();
+    for proof in evidence.map(|proof| in_short(it, proof)) {
+        if !reasons.contains(&proof) && reasons.len() < REASONS {
+            reasons.push(proof);
+        }
+    }
+    reasons
+}
+
+/// Which causes were thought of and are not it.
+fn doubted(it: &IncidentView) -> Vec<String> {
+    let rejected = it.diagnosis.iter().flat_map(|it| &it.rejected);
+    rejected.take(REASONS).map(|it| format!("{}: {}", it.cause, it.why)).collect()
+}
+
 fn nothing_done(it: &IncidentView) -> String {
     match (&it.upstream, it.state) {
         (Some(upstream), _) => format!("nothing, on purpose: the cause lies upstream, in incident {upstream}"),
         (None, "upstream") => "nothing, on purpose: the cause lies upstream".to_owned(),
-        (None, "held") => "nothing yet: brakes hold it back, see Holds".to_owned(),
+        (None, "held") => "nothing yet: brakes hold it back".to_owned(),
         (None, _) => "nothing".to_owned(),
     }
 }

@@ -84,10 +84,11 @@ struct CancelArgs {
     connection: Connection,
 }
 
+/// What became of a request, and the incident that shows how it goes on.
 #[derive(Debug, Serialize)]
-struct View {
-    incident: String,
-    message: String,
+pub(super) struct View {
+    pub(super) incident: String,
+    pub(super) message: String,
 }
 
 impl RepairArgs {
@@ -132,7 +133,7 @@ impl CancelArgs {
     }
 }
 
-fn table(view: &View) -> String {
+pub(super) fn table(view: &View) -> String {
     let message = clean(&view.message);
     if view.incident.is_empty() {
         return message + "\n";

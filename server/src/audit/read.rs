@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn pages_go_back_to_the_first_entry() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = AuditLog::open(dir.path()).unwrap();
+        let mut log = AuditLog::open(dir.path(), prunella_seal::Head::genesis(crate::audit::AUDIT_LOG)).unwrap();
         assert_eq!(newest(dir.path(), None, 10).unwrap(), []);
         let entries: Vec<AuditEntry> = (1..=25).map(|n| entry("paused", Some(n))).collect();
         log.append([(Id { epoch: 1, counter: 1 }, entries.as_slice())]).unwrap();

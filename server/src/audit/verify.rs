@@ -77,7 +77,7 @@ pub fn verify(dir: &Path, keys: &[PublicKey], witnessed: &[Head]) -> Result<Repo
     }
     report.entries = head.sequence;
     if report.covered > head.sequence && report.findings.is_empty() {
-        let what = format!("ends after entry {}, and a head was signed for entry {}", head.sequence, report.covered);
+        let what = format!("ends after entry {}, and there was an entry {}", head.sequence, report.covered);
         report.find(dir, what);
     }
     if report.heads == 0 && report.entries > 0 && witnessed.is_empty() {

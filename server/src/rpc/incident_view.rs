@@ -1,5 +1,6 @@
 //! The record of an incident, as the control services say it.
 
+use prunella_engine::advice::Advice;
 use prunella_model::incident::{
     Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Gain, Hold, Incident, IncidentState, Release,
     SharedCause, StageRecord,
@@ -14,9 +15,9 @@ use prunella_proto::wire::encode_time;
 use super::convert::{time, word};
 use super::name::{of_incident, of_target};
 
-/// The whole record.
+/// The whole record, and what to do about it.
 #[must_use]
-pub fn incident(it: &Incident) -> pb::Incident {
+pub fn incident(it: &Incident, advice: &Advice) -> pb::Incident {
     let (state, state_detail) = state(it);
     let (closing, closed_by) = match &it.state {
         IncidentState::Closed(closing) => {
@@ -48,6 +49,11 @@ pub fn incident(it: &Incident) -> pb::Incident {
         close_time: it.closed_at.map(encode_time),
         closing,
         upstream: closed_by.map(of_incident),
+        advice: Some(pb::Advice {
+            action: advice.action.as_str().to_owned(),
+            text: advice.text.clone(),
+            command: advice.command.clone(),
+        }),
     }
 }
 

@@ -101,7 +101,8 @@ impl IncidentService for Incidents {
         let last = found.last().filter(|_| more);
         let next_page_token =
             last.map(|(part, it)| page::token("incidents", &format!("{part}/{}", it.id))).unwrap_or_default();
-        let incidents = found.iter().map(|(_, it)| incident_view::incident(it)).collect();
+        let found = found.into_iter().map(|(_, it)| it).collect();
+        let incidents = self.advised(found).await?;
         Ok(Response::new(pb::ListIncidentsResponse { incidents, next_page_token }))
     }
 
@@ -115,8 +116,8 @@ impl IncidentService for Incidents {
                 self.history.get(id).await?
             }
         };
-        let found = found.ok_or_else(|| error::not_found(&request.get_ref().name))?;
-        Ok(Response::new(incident_view::incident(&found)))
+        let found = self.advised(found.into_iter().collect()).await?.pop();
+        found.map(Response::new).ok_or_else(|| error::not_found(&request.get_ref().name))
     }
 
     async fn report_incident(
@@ -171,6 +172,14 @@ impl IncidentService for Incidents {
 }
 
 impl Incidents {
+    /// Incidents with what to do about each.
+    async fn advised(&self, found: Vec<Incident>) -> Result<Vec<pb::Incident>, Status> {
+        let advised = self.inbox.query(move |engine, _| {
+            found.iter().map(|it| incident_view::incident(it, &engine.advice(it))).collect::<Vec<_>>()
+        });
+        Ok(advised.await?)
+    }
+
     async fn repair(&self, by: OperatorName, request: &pb::RunRepairRequest) -> Result<pb::RunRepairResponse, Status> {
         let target = name::target("target", &request.target)?;
         let repair = request.repair.as_deref().filter(|it| !it.is_empty()).map(RepairName::new).transpose();

@@ -40,6 +40,9 @@ const MAINTENANCES: &str = "maintenance/";
 const ROLLOUT: &str = "rollout";
 const PARCELS: &str = "outbox/";
 
+/// The head of the audit log, so that a log which is removed is missed.
+pub const AUDIT_HEAD: &str = "audit/head";
+
 /// Prefix of the records of enrolled hosts, kept by the enrolment service.
 pub const ENROLMENTS: &str = "enrolment/";
 

@@ -61,6 +61,13 @@ impl Drop for Writer {
 }
 
 impl SledStore {
+    /// Whether there is a store under `state`, or there was one.
+    #[must_use]
+    pub fn is_in(state: &Path) -> bool {
+        let places = Places::under(state);
+        places.mark.exists() || places.sled.exists()
+    }
+
     /// Opens the store under `state`, or makes a new one where there never was one. Looks at every value in it.
     ///
     /// Blocks; call it before serving, or on a thread for such work.

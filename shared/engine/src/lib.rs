@@ -3,6 +3,7 @@
 //! No I/O, no clock, no randomness, no locks, no async. The same code runs in the server, in the simulator and in
 //! replay, and the same events always lead to the same decisions.
 
+pub mod advice;
 mod agent_watch;
 mod blame;
 mod brakes;

@@ -3,6 +3,7 @@
 //! What exists on a host, and what may ever be done there, is not here: that is the host's administrator's to say.
 //! Every key has a default; a file names only what differs.
 
+mod range;
 mod rollout;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::window::{DayHours, Window};
 use crate::{GroupName, HostId, MaintenanceName, RepairName, RuleName, ServiceName, TargetName};
 
 pub use crate::scope::Scope;
+pub use range::OutOfRange;
 pub use rollout::{CanaryPolicy, GovernancePolicy, RolloutStage};
 
 /// How eagerly repairs are made.

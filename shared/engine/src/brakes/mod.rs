@@ -161,6 +161,12 @@ pub(crate) static BRAKES: [&dyn Brake; 29] = [
     &self_recovery::SelfRecovery,
 ];
 
+/// The class of a brake, or of a do-no-harm rule.
+pub(crate) fn class_of(name: &str) -> Option<Class> {
+    let brake = BRAKES.iter().chain(&crate::harmless::RULES).find(|brake| brake.name() == name);
+    brake.map(|brake| brake.class())
+}
+
 /// What all brakes say to a repair.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {

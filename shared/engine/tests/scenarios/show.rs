@@ -30,6 +30,11 @@ impl World {
                         affected.collect::<Vec<_>>().join(", ")
                     ));
                 }
+                "advice" => {
+                    let advice = self.engine.advice(it);
+                    let command = advice.command.map_or_else(String::new, |it| format!(" [prunella {it}]"));
+                    lines.push(format!("{} {}: {}{command}", it.id, advice.action.as_str(), advice.text));
+                }
                 "stages" => lines.extend(it.stages.iter().map(|stage| {
                     let health = |it: Option<f64>| it.map_or("—".to_owned(), |it| format!("{it:.0}"));
                     let (before, after) = (health(stage.health_before), health(stage.health_after));

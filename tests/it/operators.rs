@@ -1,0 +1,121 @@
+//! What operators do with a fleet that lives, by the very commands.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use prunella::lab::Lab;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{kill, prunella, run, stderr, wait, with_lab};
+
+/// Runs a command on the lab's fleet, away from the runtime's only thread.
+async fn fleet(lab: &Lab, args: &[&str]) -> Output {
+    let dir = lab.fleet.dir().path().display().to_string();
+    let args: Vec<String> = ["--dir", &dir].into_iter().chain(args.iter().copied()).map(str::to_owned).collect();
+    let ran = move || run(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    tokio::task::spawn_blocking(ran).await.unwrap()
+}
+
+async fn json(lab: &Lab, args: &[&str]) -> Value {
+    let output = fleet(lab, args).await;
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn policy_file(lab: &Lab) -> std::path::PathBuf {
+    lab.fleet.dir().config().policy.clone()
+}
+
+/// A rule that speaks while the service's process does not run.
+const RULE: &str = "\n[[rule]]\nname = \"not_there\"\nwhen = \"probes['process'].status == 'down'\"\nshadow = true\n";
+
+fn add(file: &Path, text: &str) {
+    let before = std::fs::read_to_string(file).unwrap();
+    std::fs::write(file, before + text).unwrap();
+}
+
+#[test]
+fn a_policy_file_is_read_again_on_sighup_unless_it_is_wrong() {
+    with_lab(async |lab, _| {
+        let file = policy_file(lab);
+        let version = json(lab, &["status", "-o", "json"]).await["policy_version"].as_u64().unwrap();
+        add(&file, "\n[limits]\nfleet_concurrent = 0\n");
+        lab.fleet.server().signal(Signal::HUP);
+        let log = lab.fleet.log("server");
+        let said = async |what: &str| std::fs::read_to_string(&log).is_ok_and(|text| text.contains(what));
+        wait("the wrong file is refused", async || said("fleet_concurrent = 0 is out of range").await).await;
+        assert!(said("the policy in force is kept").await);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("fleet_concurrent = 0", "fleet_concurrent = 4")).unwrap();
+        lab.fleet.server().signal(Signal::HUP);
+        wait("the right file is in force", async || {
+            json(lab, &["status", "-o", "json"]).await["policy_version"].as_u64().unwrap() > version
+        })
+        .await;
+        lab.fleet.must_run().unwrap();
+    });
+}
+
+#[test]
+fn a_rule_is_tried_on_the_journal_of_a_fleet_that_lives() {
+    with_lab(async |lab, service| {
+        kill(&service, Signal::KILL);
+        wait("the service is healed", async || lab.records.first("incident_closed").is_some()).await;
+        let wanted = lab.fleet.dir().path().join("wanted.toml");
+        std::fs::write(&wanted, format!("profile = \"rapid\"\n{RULE}")).unwrap();
+        let journal = lab.fleet.dir().path().join("state/journal").display().to_string();
+        let wanted = wanted.display().to_string();
+        wait("the journal holds what happened", async || {
+            let tried = json(lab, &["rules", "test", &wanted, "--journal", &journal, "-o", "json"]).await;
+            let spoken = tried["spoken"].as_array().cloned().unwrap_or_default();
+            spoken.iter().any(|it| it["rule"] == "not_there" && it["target"] == service.target.to_string())
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_fault_that_no_rule_sees_is_reported_and_explained() {
+    with_lab(async |lab, service| {
+        let target = service.target.to_string();
+        let reported = json(lab, &["incidents", "report", &target, "users see old prices", "-o", "json"]).await;
+        let incident = reported["incident"].as_str().unwrap().to_owned();
+        let told = json(lab, &["explain", &incident, "-o", "json"]).await;
+        assert_eq!(told["fault"]["summary"], "users see old prices", "{told}");
+        assert_eq!(told["attempts"].as_array().map(Vec::len), Some(0), "its probes are well");
+        assert!(told["advice"]["text"].is_string(), "{told}");
+        assert_eq!(fleet(lab, &["repair", "cancel", &incident, "--why", "a test"]).await.status.code(), Some(0));
+    });
+}
+
+#[test]
+fn events_go_on_after_the_last_one_that_was_seen_although_the_server_was_killed() {
+    with_lab(async |lab, service| {
+        kill(&service, Signal::KILL);
+        wait("the service is healed", async || lab.records.first("incident_closed").is_some()).await;
+        let listed = json(lab, &["events", "--group", "healing", "-o", "json"]).await;
+        let events = listed["events"].as_array().unwrap();
+        assert!(!events.is_empty() && events.iter().all(|it| it["group"] == "healing"), "{listed}");
+        let token = listed["resume"].as_str().unwrap().to_owned();
+        lab.fleet.crash_server().await.unwrap();
+        let dir = lab.fleet.dir().path().display().to_string();
+        let args = ["--dir", &dir, "events", "--follow", "--resume", &token, "--kind", "server_started", "-o", "json"];
+        let mut child = prunella(&args).stdout(Stdio::piped()).spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        let first = tokio::task::spawn_blocking(move || {
+            let mut lines = BufReader::new(out).lines();
+            let documents =
+                std::iter::from_fn(|| lines.next()?.ok()).map(|it| serde_json::from_str::<Value>(&it).unwrap());
+            // That the killed server may have had more to say is told as well, before or with what follows.
+            documents
+                .inspect(|it| assert!(it["gap"].is_boolean() || it["kind"].is_string()))
+                .find(|it| it["kind"].is_string())
+        });
+        let first = first.await.unwrap().unwrap();
+        assert_eq!(first["kind"], "server_started");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}
