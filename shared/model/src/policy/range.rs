@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(
             said,
             [
-                "heartbeat = \"0s\" is out of range; allowed: 100ms to 1h",
+                "heartbeat = \"0ms\" is out of range; allowed: 100ms to 1h",
                 "limits.fleet_concurrent = 0 is out of range; allowed: 1 to 1000000",
                 "limits.breaker_percent = 400 is out of range; allowed: 1 to 100",
             ]
