@@ -15,6 +15,7 @@ use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::admin_service_client::AdminServiceClient;
 use prunella_proto::dial::{DialOptions, dial};
 use prunella_server::Addresses;
+use prunella_server::config::HttpListen;
 use prunella_server::fleet_dir::{FleetDir, Options};
 use tonic::transport::Channel;
 
@@ -31,6 +32,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct Fleet {
     dir: FleetDir,
     program: PathBuf,
+    http: HttpListen,
     server: Child,
     agents: Vec<Child>,
     agent_program: Option<PathBuf>,
@@ -54,20 +56,20 @@ impl Fleet {
     ///
     /// # Errors
     /// When it does not start; the error holds the end of its log.
-    pub async fn start(dir: FleetDir) -> anyhow::Result<Self> {
-        Self::start_with(dir, std::env::current_exe().context("finding this program's own file")?).await
+    pub async fn start(dir: FleetDir, http: HttpListen) -> anyhow::Result<Self> {
+        Self::start_with(dir, std::env::current_exe().context("finding this program's own file")?, http).await
     }
 
     /// The same with another program as server and agents, for tests.
     ///
     /// # Errors
     /// Those of [`Fleet::start`].
-    pub async fn start_with(dir: FleetDir, program: PathBuf) -> anyhow::Result<Self> {
+    pub async fn start_with(dir: FleetDir, program: PathBuf, http: HttpListen) -> anyhow::Result<Self> {
         let before = Stamp::of(&dir);
-        let mut server = start_server(&dir, &program)?;
+        let mut server = start_server(&dir, &program, http)?;
         let addresses = wait_until_listening(&dir, &mut server, before).await?;
         let control = connect(&dir, &addresses).await.with_context(|| server.last_words())?;
-        Ok(Self { dir, program, server, agents: Vec::new(), agent_program: None, addresses, control })
+        Ok(Self { dir, program, http, server, agents: Vec::new(), agent_program: None, addresses, control })
     }
 
     /// Starts the agent of `host` with its `agent.toml` at `config`, and joins it when it is not yet a member.
@@ -86,7 +88,7 @@ impl Fleet {
     /// # Errors
     /// Those of [`Fleet::add_agent`].
     pub async fn add_agent_at(&mut self, host: &HostId, config: &Path, state_dir: &Path) -> anyhow::Result<()> {
-        let Addresses { control, agents } = self.addresses;
+        let Addresses { control, agents, http: _ } = self.addresses;
         let mut args: Vec<OsString> = vec!["agent".into(), "--config".into(), config.into()];
         args.extend(["--host".into(), host.as_str().into(), "--state-dir".into(), state_dir.into()]);
         args.extend(["--control".into(), control.to_string().into(), "--agents".into(), agents.to_string().into()]);
@@ -116,6 +118,19 @@ impl Fleet {
         let request = pb::CreateJoinTokenRequest { lifetime: None, host: host.to_string() };
         let answer = AdminServiceClient::new(self.control()).create_join_token(request).await;
         Ok(answer.with_context(|| format!("making a join token for {host}"))?.into_inner().token)
+    }
+
+    /// A link that opens the dashboard once; null when there is none.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn dashboard(&self) -> anyhow::Result<Option<String>> {
+        if self.addresses.http.is_none() {
+            return Ok(None);
+        }
+        let mut admin = AdminServiceClient::new(self.control());
+        let link = admin.create_login_link(pb::CreateLoginLinkRequest::default()).await;
+        Ok(Some(link.context("asking for a link to the dashboard")?.into_inner().url))
     }
 
     /// A connection to the control services as the admin.
@@ -164,7 +179,7 @@ impl Fleet {
     pub async fn crash_server(&mut self) -> anyhow::Result<()> {
         self.server.kill()?;
         let before = Stamp::of(&self.dir);
-        self.server = start_server(&self.dir, &self.program)?;
+        self.server = start_server(&self.dir, &self.program, self.http)?;
         self.addresses = wait_until_listening(&self.dir, &mut self.server, before).await?;
         self.control = connect(&self.dir, &self.addresses).await.with_context(|| self.server.last_words())?;
         Ok(())
@@ -197,8 +212,9 @@ fn log_file(dir: &FleetDir, of: &str) -> PathBuf {
     dir.path().join(format!("{of}.log"))
 }
 
-fn start_server(dir: &FleetDir, program: &Path) -> anyhow::Result<Child> {
-    let args = ["server".into(), "--config".into(), dir.config_file().into_os_string()];
+fn start_server(dir: &FleetDir, program: &Path, http: HttpListen) -> anyhow::Result<Child> {
+    let config = dir.config_file().into_os_string();
+    let args = ["server".into(), "--config".into(), config, "--http".into(), http.to_string().into()];
     Child::start(program, "the server", &args, &[], &log_file(dir, "server"))
 }
 

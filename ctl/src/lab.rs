@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prunella_model::policy::Profile;
 use prunella_model::{HostId, TargetName, TargetRef};
+use prunella_server::config::HttpListen;
 use prunella_server::fleet_dir::Options;
 
 use crate::chain::{Birth, Run, monotonic};
@@ -100,7 +101,7 @@ impl Lab {
         let dir = fleet::directory(at, "lab", &options)?;
         let host = HostId::new("lab-1")?;
         let home = dir.agent_dir(&host);
-        let mut fleet = Fleet::start_with(dir, plan.program.clone()).await?;
+        let mut fleet = Fleet::start_with(dir, plan.program.clone(), HttpListen::Off).await?;
         let (config, state_dir) = (home.join("agent.toml"), home.join("state"));
         let mut services = Vec::new();
         for (number, port) in (1..).zip(free_ports(plan.services)?) {

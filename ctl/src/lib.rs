@@ -94,6 +94,8 @@ enum Verb {
     Replay(replay::ReplayArgs),
     /// Check the store of a server that is down, or put an export in its place.
     Store(store::StoreArgs),
+    /// A link to the dashboard in a browser.
+    Dashboard(commands::dashboard::DashboardArgs),
     /// The fleet in one look.
     Status(commands::status::StatusArgs),
     /// How well the fleet and everything in it is, and where that leads.
@@ -159,6 +161,7 @@ pub fn main() -> ExitCode {
         Verb::Simulate(it) => it.run(&cli.common),
         Verb::Replay(it) => it.run(&cli.common),
         Verb::Store(it) => it.run(&cli.common),
+        Verb::Dashboard(it) => it.run(&cli.common),
         Verb::Status(it) => it.run(&cli.common),
         Verb::Health(it) => it.run(&cli.common),
         Verb::Hosts(it) => it.run(&cli.common),

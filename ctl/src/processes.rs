@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use prunella_model::HostId;
+use prunella_server::config::HttpListen;
 
 const SERVER_EXAMPLE: &str = "\
 Example:
@@ -27,6 +28,9 @@ pub struct ServerArgs {
     /// The server's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Where to serve JSON and the dashboard: ADDRESS:PORT, or off [default: what the file says, else 127.0.0.1:8009]
+    #[arg(long, value_name = "ADDRESS", env = "PRUNELLA_HTTP")]
+    http: Option<HttpListen>,
     /// End when this process ends: the demonstration must leave nothing behind, however it ends.
     #[arg(long, value_name = "PID", hide = true)]
     with_parent: Option<i32>,
@@ -66,7 +70,7 @@ impl ServerArgs {
     /// Whatever kept the server from starting or ended it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         tie_to_parent(self.with_parent)?;
-        prunella_server::run(prunella_server::ServeArgs { config: self.config })?;
+        prunella_server::run(prunella_server::ServeArgs { config: self.config, http: self.http })?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -12,6 +12,7 @@ use prunella_model::HostId;
 use prunella_model::policy::FleetPolicy;
 use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::admin_service_client::AdminServiceClient;
+use prunella_server::config::HttpListen;
 use prunella_server::fleet_dir::Options;
 use prunella_server::serve::signalled;
 use prunella_settings::Source;
@@ -53,6 +54,9 @@ pub struct UpArgs {
     /// The name of a new fleet.
     #[arg(long, value_name = "NAME", default_value = "home")]
     fleet: String,
+    /// Where to serve JSON and the dashboard: ADDRESS:PORT, or off. A free port when the usual one is taken.
+    #[arg(long, value_name = "ADDRESS", default_value_t)]
+    http: HttpListen,
 }
 
 impl UpArgs {
@@ -92,7 +96,7 @@ impl UpArgs {
     ) -> anyhow::Result<()> {
         let dir = fleet::directory(dir, &self.fleet, options)?;
         let config = std::path::absolute(&self.config)?;
-        let mut fleet = Fleet::start(dir).await?;
+        let mut fleet = Fleet::start(dir, self.http).await?;
         if let Some(text) = &policy.text {
             put_policy(&fleet, text).await?;
         }
@@ -103,9 +107,12 @@ impl UpArgs {
             Tone::Title,
             &format!("Fleet {} is up: host {host}, control at {}", self.fleet, fleet.addresses().control),
         );
+        if let Some(link) = fleet.dashboard().await? {
+            screen.say(Tone::Plain, &format!("Dashboard, opened once within 5 minutes: {link}"));
+        }
         screen.say(Tone::Plain, &format!("Logs: {place}/server.log and {place}/{host}.log"));
         screen.say(Tone::Plain, "Look at it from another terminal:");
-        for command in ["status", "targets", "incidents", "events --follow"] {
+        for command in ["dashboard", "status", "targets", "incidents", "events --follow"] {
             screen.say(Tone::Plain, &format!("  prunella --dir {place} {command}"));
         }
         screen.say(Tone::Plain, &format!("Let another host join:\n  prunella --dir {place} token create"));

@@ -63,6 +63,57 @@ pub struct Listen {
     pub control: SocketAddr,
     /// For agents.
     pub agents: SocketAddr,
+    /// For browsers and programs that speak JSON.
+    #[serde(default)]
+    pub http: HttpListen,
+}
+
+/// Where browsers and programs that speak JSON connect: an address, or `off`. Beyond loopback it is served with the
+/// server's certificate only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub enum HttpListen {
+    /// [`HttpListen::USUAL`], or any free port when that one is taken.
+    #[default]
+    Usual,
+    /// Here.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+impl HttpListen {
+    /// Where it is unless somebody says otherwise.
+    pub const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8009);
+}
+
+impl std::str::FromStr for HttpListen {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            _ => text.parse().map(Self::At).map_err(|_| {
+                format!("{text:?} is neither an address with a port, such as 127.0.0.1:8009, nor \"off\"")
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for HttpListen {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl std::fmt::Display for HttpListen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usual => Self::USUAL.fmt(f),
+            Self::At(address) => address.fmt(f),
+            Self::Off => f.write_str("off"),
+        }
+    }
 }
 
 /// Under which addresses others reach this server.
@@ -194,7 +245,7 @@ impl Config {
             let span = places.export.and_then(|it| it.every).map_or(0..0, |it| it.span());
             return Err(source.at(span, "an export at most every second; write for example \"10m\""));
         }
-        let Listen { control, agents } = config.listen;
+        let Listen { control, agents, http: _ } = config.listen;
         if control == agents && control.port() != 0 {
             return Err(source.at(places.listen.span(), "control and agents must be two different addresses"));
         }
@@ -234,6 +285,16 @@ mod tests {
         assert_eq!(config.state_dir, Path::new("/etc/f/state"));
         assert_eq!(config.keys.server, Path::new("/etc/f/keys/server.key"));
         assert_eq!(config.keys.signer, None);
+    }
+
+    #[test]
+    fn the_door_for_browsers_can_be_moved_and_closed() {
+        let http = |line: &str| Config::parse("server.toml", &format!("{LEAST}{line}\n")).map(|it| it.listen.http);
+        assert_eq!(http("").unwrap(), HttpListen::Usual);
+        assert_eq!(http("http = \"off\"").unwrap(), HttpListen::Off);
+        assert_eq!(http("http = \"[::1]:80\"").unwrap(), HttpListen::At("[::1]:80".parse().unwrap()));
+        let error = http("http = \"8009\"").unwrap_err().to_string();
+        assert!(error.starts_with("server.toml:5:8: ") && error.contains("127.0.0.1:8009"), "{error}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod feed;
 pub mod files;
 pub mod fleet_dir;
 pub mod history;
+pub mod http;
 pub mod journal;
 pub mod logs;
 pub mod notes;
@@ -42,6 +43,8 @@ const WORKERS: usize = 2;
 pub struct ServeArgs {
     /// The configuration file.
     pub config: PathBuf,
+    /// Where to serve JSON and the dashboard, instead of what the file says.
+    pub http: Option<config::HttpListen>,
 }
 
 /// Runs the server until SIGINT or SIGTERM: what `prunella-server` and `prunella server` do.
@@ -50,7 +53,10 @@ pub struct ServeArgs {
 /// Whatever kept the server from starting or ended it, with what to do about it.
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     logs::init();
-    let config = Config::load(&args.config)?;
+    let mut config = Config::load(&args.config)?;
+    if let Some(http) = args.http {
+        config.listen.http = http;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     Ok(runtime.block_on(serve(config, serve::signalled(), |_| {}))?)
 }

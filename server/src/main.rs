@@ -16,10 +16,14 @@ struct Cli {
     /// The server's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Where to serve JSON and the dashboard: ADDRESS:PORT, or off [default: what the file says, else 127.0.0.1:8009]
+    #[arg(long, value_name = "ADDRESS", env = "PRUNELLA_HTTP")]
+    http: Option<prunella_server::config::HttpListen>,
 }
 
 fn main() -> ExitCode {
-    match prunella_server::run(prunella_server::ServeArgs { config: Cli::parse().config }) {
+    let Cli { config, http } = Cli::parse();
+    match prunella_server::run(prunella_server::ServeArgs { config, http }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("prunella-server: {error:#}");

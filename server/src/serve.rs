@@ -14,17 +14,22 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
+use tower::Layer as _;
 
 use crate::authority::AuthorityError;
 use crate::closed::{self, Keeper};
+use crate::config::HttpListen;
 use crate::config::{Config, ConfigError};
 use crate::driver::{CommitFailed, Driver, Inbox, Input};
 use crate::effects::Effects;
 use crate::feed::{self, Feed};
 use crate::files::{self, FileError};
+use crate::http;
 use crate::journal::JournalError;
 use crate::records::{Records, export};
 use crate::rpc::accept::Connections;
+use crate::rpc::admin::Login;
+use crate::rpc::gate::GateLayer;
 use crate::rpc::{gate, listen};
 use crate::sessions::Sessions;
 use crate::startup::load;
@@ -136,6 +141,9 @@ pub struct Addresses {
     pub control: SocketAddr,
     /// For agents.
     pub agents: SocketAddr,
+    /// For browsers and programs that speak JSON; null when that is off.
+    #[serde(default)]
+    pub http: Option<SocketAddr>,
 }
 
 /// Resolves at SIGINT or SIGTERM.
@@ -162,8 +170,9 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let (addresses, mut running) = start(&config).await?;
     notify(&[sd_notify::NotifyState::Ready]);
-    let Addresses { control, agents } = addresses;
-    tracing::info!(target: "prunella::server", %control, %agents, fleet = %config.fleet, "listening");
+    let Addresses { control, agents, http } = addresses;
+    let http = http.map(tracing::field::display);
+    tracing::info!(target: "prunella::server", %control, %agents, http, fleet = %config.fleet, "listening");
     listening(addresses);
     let ended = tokio::select! {
         () = stop => Ok(()),
@@ -196,7 +205,12 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     let last = files::read_text(&config.addresses).ok().and_then(|it| serde_json::from_str::<Addresses>(&it).ok());
     let control = bind("operators", config.listen.control, last.map(|it| it.control)).await?;
     let agents = bind("agents", config.listen.agents, last.map(|it| it.agents)).await?;
-    let addresses = Addresses { control: control.local_addr()?, agents: agents.local_addr()? };
+    let http = bind_http(config.listen.http, last.and_then(|it| it.http)).await?;
+    let addresses = Addresses {
+        control: control.local_addr()?,
+        agents: agents.local_addr()?,
+        http: http.as_ref().map(TcpListener::local_addr).transpose()?,
+    };
     let open = Connections::default();
     let agents = door(config, &loaded, agents, gate::Door::Agents, &open)?;
     let control = door(config, &loaded, control, gate::Door::Control, &open)?;
@@ -205,7 +219,9 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     let feed = Arc::new(Feed::open(&config.state_dir.join("events"), loaded.repository.epoch())?);
     let (inbox, events) = Inbox::new();
     let (policy, policy_now) = watch::channel(Arc::clone(loaded.engine.policy()));
-    let services = services(config, &loaded, &addresses, (&sessions, &feed), &inbox, &policy_now);
+    let logins = Arc::<http::Logins>::default();
+    let login = Login { page: login_page(config, &addresses), logins: Arc::clone(&logins) };
+    let services = services(config, &loaded, &addresses, (&sessions, &feed), &inbox, &policy_now, login);
     let effects = Effects::new(
         Arc::clone(&sessions),
         Arc::clone(&feed),
@@ -232,7 +248,14 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     let enrol = services.control.enrol.clone();
     let reloading = crate::reload::on_hangup(services.control.admin.clone(), config.policy.clone());
     let agents = tokio::spawn(listen::agents(agents, services.link, enrol, dropped(agents_stop)));
-    let control = tokio::spawn(listen::control(control, services.control, health, dropped(control_stop)));
+    let routes = services.control.routes(health);
+    let http = http.map(|socket| {
+        let gated = GateLayer(Arc::clone(&control.gate)).layer(routes.clone());
+        let tls = addresses.http.filter(|it| !http::is_local(*it)).map(|_| Arc::clone(&control.tls));
+        let door = http::Door { socket, tls, names: config.public.names.clone() };
+        http::start(door, gated, logins, loaded.clock.clone())
+    });
+    let control = tokio::spawn(listen::control(control, routes, dropped(control_stop)));
     let text = serde_json::to_vec(&addresses).unwrap_or_default();
     files::replace(&config.addresses, &text, files::PUBLIC)?;
     let running = Running {
@@ -243,7 +266,10 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
         open,
         listeners: [("agents", agents), ("control", control)],
         serving: vec![stop_agents, stop_control],
-        chores: vec![tokio::spawn(keeping), tokio::spawn(exporting), tokio::spawn(reloading)],
+        chores: [tokio::spawn(keeping), tokio::spawn(exporting), tokio::spawn(reloading)]
+            .into_iter()
+            .chain(http)
+            .collect(),
         keeper: loaded.keeper,
     };
     Ok((addresses, running))
@@ -323,4 +349,35 @@ async fn bind(what: &'static str, wanted: SocketAddr, last: Option<SocketAddr>) 
         return Ok(listener);
     }
     TcpListener::bind(wanted).await.map_err(|source| ServeError::Bind { what, address: wanted, source })
+}
+
+/// Opens the port for browsers. Where nobody chose one, a taken one is no reason not to start.
+async fn bind_http(wanted: HttpListen, last: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
+    const WHAT: &str = "browsers";
+    match wanted {
+        HttpListen::Off => Ok(None),
+        HttpListen::At(address) => bind(WHAT, address, last).await.map(Some),
+        HttpListen::Usual => match TcpListener::bind(HttpListen::USUAL).await {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) => {
+                let usual = HttpListen::USUAL;
+                tracing::info!(target: "prunella::server", %usual, %error, "the usual port for browsers is taken; taking another");
+                bind(WHAT, SocketAddr::new(usual.ip(), 0), last).await.map(Some)
+            }
+        },
+    }
+}
+
+/// Where the dashboard's log-in page is, as a browser reaches it; null when there is none.
+fn login_page(config: &Config, addresses: &Addresses) -> Option<String> {
+    let http = addresses.http?;
+    let scheme = if http::is_local(http) { "http" } else { "https" };
+    let host = match http.ip() {
+        ip if ip.is_unspecified() => {
+            let public = config.public.control.as_deref().and_then(|it| it.rsplit_once(':')).map(|(host, _)| host);
+            format!("{}:{}", public.unwrap_or("localhost"), http.port())
+        }
+        _ => http.to_string(),
+    };
+    Some(format!("{scheme}://{host}/login"))
 }

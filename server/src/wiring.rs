@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::driver::Inbox;
 use crate::feed::Feed;
 use crate::rpc::accept::Connections;
-use crate::rpc::admin::{Admin, JoinFacts};
+use crate::rpc::admin::{Admin, JoinFacts, Login};
 use crate::rpc::agent::AgentLink;
 use crate::rpc::enrol::Enrol;
 use crate::rpc::events::Events;
@@ -80,6 +80,7 @@ pub(crate) fn services(
     (sessions, feed): (&Arc<Sessions>, &Arc<Feed>),
     inbox: &Inbox,
     policy: &watch::Receiver<Arc<FleetPolicy>>,
+    login: Login,
 ) -> Services {
     let Loaded { clock, enrolments, operators, repository, .. } = loaded;
     let fleet = config.fleet.clone();
@@ -118,6 +119,7 @@ pub(crate) fn services(
             policy: policy.clone(),
             changing: Arc::default(),
             join: Arc::new(join),
+            login: Arc::new(login),
         },
         enrol: Enrol {
             fleet,

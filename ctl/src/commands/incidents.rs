@@ -137,7 +137,13 @@ pub(super) async fn list(
         let mut service = client.incidents();
         let target = target.to_owned();
         async move {
-            let request = pb::ListIncidentsRequest { page_size: pages::PAGE, page_token, open_only, target };
+            let request = pb::ListIncidentsRequest {
+                page_size: pages::PAGE,
+                page_token,
+                open_only,
+                target,
+                ..Default::default()
+            };
             let page = service.list_incidents(request).await?.into_inner();
             Ok((page.incidents, page.next_page_token))
         }

@@ -17,6 +17,7 @@ macro_rules! help {
 pub mod audit;
 pub mod brakes;
 pub mod capacity;
+pub mod dashboard;
 pub mod events;
 pub mod explain;
 pub mod groups;

@@ -210,7 +210,7 @@ mod tests {
 
     fn site(dir: &TempDir) -> Site {
         let any = "127.0.0.1:1".parse().unwrap();
-        Site::prepare(dir.path(), &prunella_server::Addresses { control: any, agents: any }).unwrap()
+        Site::prepare(dir.path(), &prunella_server::Addresses { control: any, agents: any, http: None }).unwrap()
     }
 
     /// What the injector sees when everything goes well.

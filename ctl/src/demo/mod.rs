@@ -19,6 +19,7 @@ use std::rc::Rc;
 
 use anyhow::Context as _;
 use clap::Args;
+use prunella_server::config::HttpListen;
 use prunella_server::serve::signalled;
 
 use crate::{Common, EXIT_FAILURE, EXIT_OK, Output};
@@ -52,6 +53,9 @@ pub struct DemoArgs {
     /// Break nothing: only start the fleet.
     #[arg(long, conflicts_with = "scenario")]
     no_faults: bool,
+    /// Where to serve JSON and the dashboard: ADDRESS:PORT, or off. A free port when the usual one is taken.
+    #[arg(long, value_name = "ADDRESS", default_value_t)]
+    http: HttpListen,
 }
 
 /// How the demonstration came to its end.
@@ -113,7 +117,7 @@ impl DemoArgs {
         json: bool,
         report: Rc<RefCell<Option<Report>>>,
     ) -> anyhow::Result<()> {
-        let mut stage = Stage::set(dir, screen).await?;
+        let mut stage = Stage::set(dir, self.http, screen).await?;
         let wanted = match (self.no_faults, self.scenario.is_empty()) {
             (true, _) => &[][..],
             (false, true) => &Scenario::ALL[..],
@@ -139,7 +143,7 @@ impl DemoArgs {
         }
         let look = dir.display();
         screen.say(Tone::Title, "\nThe fleet stays up until Ctrl-C. Look at it from another terminal:");
-        for command in ["status", "incidents", "explain latest", "events --follow", "audit verify"] {
+        for command in ["dashboard", "status", "incidents", "explain latest", "events --follow", "audit verify"] {
             screen.say(Tone::Plain, &format!("  prunella --dir {look} {command}"));
         }
         loop {

@@ -230,7 +230,7 @@ mod tests {
         // A quote in a path must not end a string.
         let odd = dir.path().join("a \"quoted\" place");
         let any = "127.0.0.1:1".parse().unwrap();
-        let site = Site::prepare(&odd, &Addresses { control: any, agents: any }).unwrap();
+        let site = Site::prepare(&odd, &Addresses { control: any, agents: any, http: None }).unwrap();
         for place in site.places() {
             let config = AgentConfig::load(&place.config).unwrap();
             let target = config.target(&place.target.target).unwrap();

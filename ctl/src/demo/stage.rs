@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prunella_model::policy::{FleetPolicy, Profile};
 use prunella_proto::control::v1 as pb;
+use prunella_server::config::HttpListen;
 use prunella_server::fleet_dir::Options;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -45,7 +46,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Starts everything and waits until it is healthy and every known-good snapshot exists.
-    pub(super) async fn set(dir: &Path, screen: &Rc<Screen>) -> anyhow::Result<Self> {
+    pub(super) async fn set(dir: &Path, http: HttpListen, screen: &Rc<Screen>) -> anyhow::Result<Self> {
         screen.say(Tone::Title, "Prunella demo: one server, three hosts, and a service chain web → api → db");
         screen.say(Tone::Plain, &format!("Fleet directory: {}", dir.display()));
         let policy = FleetPolicy::of(Profile::Rapid);
@@ -55,9 +56,12 @@ impl Stage {
         }
         let options = Options { profile: Profile::Rapid, ..Options::default() };
         let dir = fleet::directory(dir, "demo", &options)?;
-        let mut fleet = Fleet::start(dir).await?;
+        let mut fleet = Fleet::start(dir, http).await?;
         let control = fleet.addresses().control;
         screen.log(Tone::Plain, &format!("server: process {}, control at {control}", fleet.server().pid()));
+        if let Some(link) = fleet.dashboard().await? {
+            screen.say(Tone::Plain, &format!("Dashboard: {link}"));
+        }
         let site = Site::prepare(fleet.dir().path(), fleet.addresses())?;
         for place in site.places() {
             fleet.add_agent(&place.target.host, &place.config, &place.state_dir).await?;

@@ -14,11 +14,13 @@ use prunella_seal::PublicKey;
 use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Status};
 
+use super::gate::Caller;
 use super::{convert, error, operator, page, wanted_span};
 use crate::clock::Clock;
 use crate::closed::Archive;
 use crate::driver::{Inbox, Input};
 use crate::enrolment::Enrolments;
+use crate::http::{LINK_LIFE, Logins};
 use crate::operators::{GrantError, Operators};
 use crate::policy;
 use crate::store::Backend;
@@ -62,6 +64,17 @@ pub struct Admin {
     pub changing: Arc<Mutex<()>>,
     /// What join tokens say.
     pub join: Arc<JoinFacts>,
+    /// How operators come to the dashboard.
+    pub login: Arc<Login>,
+}
+
+/// How operators come to the dashboard.
+#[derive(Debug)]
+pub struct Login {
+    /// The address of its log-in page; null when there is no dashboard.
+    pub page: Option<String>,
+    /// Links that wait to be opened.
+    pub logins: Arc<Logins>,
 }
 
 /// The parts of a join token that are the same in all.
@@ -115,6 +128,36 @@ impl AdminService for Admin {
         })?;
         let expire_time = convert::time(now.after(life));
         Ok(Response::new(pb::CreateOperatorTokenResponse { token: token.to_text().to_string(), expire_time }))
+    }
+
+    async fn create_login_link(
+        &self,
+        request: Request<pb::CreateLoginLinkRequest>,
+    ) -> Result<Response<pb::CreateLoginLinkResponse>, Status> {
+        let Some(&Caller::Operator { ref name, role: own }) = request.extensions().get::<Caller>() else {
+            return Err(error::unauthenticated("NO_CREDENTIALS", "only operators log in"));
+        };
+        let name = name.clone();
+        let wanted = request.into_inner().role;
+        let role = if wanted.is_empty() {
+            own
+        } else {
+            wanted.parse::<Role>().map_err(|error| error::invalid("role", error))?
+        };
+        if role > own {
+            return Err(error::invalid("role", format!("{role} is more than {name} is, which is {own}")));
+        }
+        let Some(page) = &self.login.page else {
+            let why = "this server has no dashboard; start it with --http, or set http under [listen] in server.toml";
+            return Err(error::refused("NO_DASHBOARD", why));
+        };
+        let now = self.clock.now();
+        let code = self.login.logins.invite(name, role, now);
+        let code = code.map_err(|error| error::internal("making the link", &error))?;
+        Ok(Response::new(pb::CreateLoginLinkResponse {
+            url: format!("{page}?code={code}"),
+            expire_time: convert::time(now.after(LINK_LIFE)),
+        }))
     }
 
     async fn get_policy(&self, _: Request<pb::GetPolicyRequest>) -> Result<Response<pb::Policy>, Status> {

@@ -79,6 +79,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/prunella.control.v1.EventService/WatchEvents", Access::Viewer),
     ("/prunella.control.v1.AdminService/CreateJoinToken", Access::Admin),
     ("/prunella.control.v1.AdminService/CreateOperatorToken", Access::Admin),
+    ("/prunella.control.v1.AdminService/CreateLoginLink", Access::Viewer),
     ("/prunella.control.v1.AdminService/GetPolicy", Access::Viewer),
     ("/prunella.control.v1.AdminService/UpdatePolicy", Access::Admin),
     ("/prunella.control.v1.AdminService/GetPolicyRollout", Access::Viewer),
@@ -149,6 +150,16 @@ impl Caller {
     }
 }
 
+/// An operator whom another part of this server knows: who has logged in to the dashboard. It travels as an extension of
+/// a request made inside this process; nothing that comes over a socket can carry one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Vouched {
+    /// Who.
+    pub(crate) name: OperatorName,
+    /// What they may do.
+    pub(crate) role: Role,
+}
+
 /// Which listener a request came in by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
@@ -178,7 +189,13 @@ impl Gate {
     ///
     /// # Errors
     /// The status that the caller gets.
-    pub fn admit(&self, path: &str, peer: Option<&Peer>, headers: &HeaderMap) -> Result<Caller, Status> {
+    pub(crate) fn admit(
+        &self,
+        path: &str,
+        peer: Option<&Peer>,
+        vouched: Option<&Vouched>,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Status> {
         let Some((_, access)) = TABLE.iter().find(|(row, _)| *row == path) else {
             return Err(error::status(Code::Unimplemented, "UNKNOWN_METHOD", "there is no such method", &[]));
         };
@@ -187,10 +204,10 @@ impl Gate {
             Access::Open | Access::JoinToken => Ok(Caller::Anyone),
             Access::Agent => self.agent(certificate, false),
             Access::RenewingAgent => self.agent(certificate, true),
-            Access::Viewer => self.operator(certificate, headers, Role::Viewer),
-            Access::Operator => self.operator(certificate, headers, Role::Operator),
-            Access::Approver => self.operator(certificate, headers, Role::Approver),
-            Access::Admin => self.operator(certificate, headers, Role::Admin),
+            Access::Viewer => self.operator(certificate, vouched, headers, Role::Viewer),
+            Access::Operator => self.operator(certificate, vouched, headers, Role::Operator),
+            Access::Approver => self.operator(certificate, vouched, headers, Role::Approver),
+            Access::Admin => self.operator(certificate, vouched, headers, Role::Admin),
         }
     }
 
@@ -210,6 +227,7 @@ impl Gate {
     fn operator(
         &self,
         certificate: Option<&PeerCertificate>,
+        vouched: Option<&Vouched>,
         headers: &HeaderMap,
         needed: Role,
     ) -> Result<Caller, Status> {
@@ -230,6 +248,7 @@ impl Gate {
                 let why = format!("{identity} is no operator");
                 return Err(error::status(Code::PermissionDenied, "NOT_AN_OPERATOR", why, &[]));
             }
+            (None, None) if let Some(Vouched { name, role }) = vouched => (name.clone(), *role),
             (_, None) => {
                 let why = "this needs an operator's certificate or bearer token; see `prunella --help`";
                 return Err(error::unauthenticated("NO_CREDENTIALS", why));
@@ -306,7 +325,8 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let peer = request.extensions().get::<Peer>().cloned();
-        let admitted = self.gate.admit(request.uri().path(), peer.as_ref(), request.headers());
+        let vouched = request.extensions_mut().remove::<Vouched>();
+        let admitted = self.gate.admit(request.uri().path(), peer.as_ref(), vouched.as_ref(), request.headers());
         match admitted {
             Ok(caller) => {
                 if let (Caller::Operator { .. } | Caller::Agent { .. }, Some(peer)) = (&caller, &peer) {

@@ -67,7 +67,7 @@ impl IncidentService for Incidents {
     ) -> Result<Response<pb::ListIncidentsResponse>, Status> {
         let request = request.into_inner();
         let size = page::size(request.page_size)?;
-        let within = name::within("target", &request.target)?;
+        let wanted = Wanted::read(&request)?;
         // Open ones come first and closed ones after them, each newest first. A token names the last one shown and
         // which part it was of, so that an incident which closes between two pages is not shown twice at once.
         let after = page::after("incidents", &request.page_token)?;
@@ -79,10 +79,10 @@ impl IncidentService for Incidents {
         };
         let mut found: Vec<(&str, Incident)> = Vec::new();
         if closed_after.is_none() {
-            let within = within.clone();
+            let wanted = wanted.clone();
             let open = self.inbox.query(move |engine, _| {
                 let mut open: Vec<Incident> =
-                    engine.incidents().into_iter().filter(|it| concerns(&within, it)).cloned().collect();
+                    engine.incidents().into_iter().filter(|it| wanted.holds(it)).cloned().collect();
                 open.sort_by_key(|it| std::cmp::Reverse(it.id));
                 open
             });
@@ -93,7 +93,7 @@ impl IncidentService for Incidents {
             let want = size + 1 - found.len();
             // What closed before the engine was asked is on its way to the history: it must not be in neither.
             self.inbox.stored().await?;
-            let closed = self.history.page(closed_after, want, move |it| concerns(&within, it)).await?;
+            let closed = self.history.page(closed_after, want, move |it| wanted.holds(it)).await?;
             found.extend(closed.into_iter().map(|it| ("closed", it)));
         }
         let more = found.len() > size;
@@ -127,7 +127,7 @@ impl IncidentService for Incidents {
         let by = operator(&request)?;
         let request = request.into_inner();
         let target = name::target("target", &request.target)?;
-        let severity = severity(&request.severity)?;
+        let severity = severity("severity", &request.severity)?;
         let summary = text("summary", request.summary)?;
         if summary.is_empty() {
             return Err(error::invalid("summary", "must say in a line what is wrong"));
@@ -191,21 +191,42 @@ impl Incidents {
     }
 }
 
-fn concerns(within: &Within, it: &Incident) -> bool {
-    within.holds(Some(&it.fault.target.host), Some(&it.fault.target.target))
+/// What a listing is narrowed to.
+#[derive(Debug, Clone)]
+struct Wanted {
+    within: Within,
+    /// Empty means all.
+    severities: Vec<Severity>,
+    attempted: bool,
+}
+
+impl Wanted {
+    fn read(request: &pb::ListIncidentsRequest) -> Result<Self, Status> {
+        Ok(Self {
+            within: name::within("target", &request.target)?,
+            severities: request.severities.iter().map(|it| severity("severities", it)).collect::<Result<_, _>>()?,
+            attempted: request.attempted_only,
+        })
+    }
+
+    fn holds(&self, it: &Incident) -> bool {
+        self.within.holds(Some(&it.fault.target.host), Some(&it.fault.target.target))
+            && (self.severities.is_empty() || self.severities.contains(&it.fault.severity))
+            && !(self.attempted && it.attempts.is_empty())
+    }
 }
 
 fn parse_after(id: &str) -> Result<IncidentId, Status> {
     id.parse().map_err(|_| error::invalid("page_token", "is not one that this listing gave out"))
 }
 
-fn severity(word: &str) -> Result<Severity, Status> {
+fn severity(field: &str, word: &str) -> Result<Severity, Status> {
     match word {
         "info" => Ok(Severity::Info),
         "low" => Ok(Severity::Low),
         "medium" => Ok(Severity::Medium),
         "high" => Ok(Severity::High),
         "critical" => Ok(Severity::Critical),
-        _ => Err(error::invalid("severity", format!("{word:?} is none of info, low, medium, high and critical"))),
+        _ => Err(error::invalid(field, format!("{word:?} is none of info, low, medium, high and critical"))),
     }
 }

@@ -15,6 +15,7 @@ use prunella_proto::control::v1::health_service_server::HealthServiceServer;
 use prunella_proto::control::v1::incident_service_server::IncidentServiceServer;
 use prunella_proto::control::v1::optimiser_service_server::OptimiserServiceServer;
 use tokio::net::TcpListener;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
@@ -47,10 +48,10 @@ const CONTROL_STREAMS_MAX: u32 = 64;
 const AGENT_MESSAGE_MAX: usize = 4 * 1024 * 1024;
 
 /// The largest request on the control listener: a policy.
-const CONTROL_MESSAGE_MAX: usize = 2 * 1024 * 1024;
+pub(crate) const CONTROL_MESSAGE_MAX: usize = 2 * 1024 * 1024;
 
 /// The largest answer: a page of a thousand full incidents.
-const ANSWER_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
 /// Header fields of one request, in bytes: a bearer token and what proxies add.
 const HEADERS_MAX: u32 = 16 * 1024;
@@ -127,53 +128,65 @@ pub struct Control {
     pub enrol: Enrol,
 }
 
+impl Control {
+    /// All services of the control listener, with health and reflection, as one: for its sockets, and for the gateway.
+    #[must_use]
+    pub fn routes(self, health: HealthReporter) -> Routes {
+        let health = tonic_health::server::HealthService::from_health_reporter(health);
+        let mut routes = Routes::builder();
+        routes
+            .add_service(
+                FleetServiceServer::new(self.fleet)
+                    .max_decoding_message_size(CONTROL_MESSAGE_MAX)
+                    .max_encoding_message_size(ANSWER_MAX),
+            )
+            .add_service(
+                IncidentServiceServer::new(self.incidents)
+                    .max_decoding_message_size(CONTROL_MESSAGE_MAX)
+                    .max_encoding_message_size(ANSWER_MAX),
+            )
+            .add_service(
+                OptimiserServiceServer::new(self.optimiser)
+                    .max_decoding_message_size(CONTROL_MESSAGE_MAX)
+                    .max_encoding_message_size(ANSWER_MAX),
+            )
+            .add_service(EventServiceServer::new(self.events).max_decoding_message_size(CONTROL_MESSAGE_MAX))
+            .add_service(
+                HealthServiceServer::new(self.health)
+                    .max_decoding_message_size(CONTROL_MESSAGE_MAX)
+                    .max_encoding_message_size(ANSWER_MAX),
+            )
+            .add_service(AdminServiceServer::new(self.admin).max_decoding_message_size(CONTROL_MESSAGE_MAX))
+            .add_service(EnrolmentServiceServer::new(self.enrol).max_decoding_message_size(CONTROL_MESSAGE_MAX))
+            .add_service(tonic_health::pb::health_server::HealthServer::new(health));
+        match (reflection().build_v1(), reflection().build_v1alpha()) {
+            (Ok(v1), Ok(v1alpha)) => {
+                routes.add_service(v1).add_service(v1alpha);
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(target: "prunella::rpc", error = &error as &dyn std::error::Error, "no reflection: the descriptors cannot be read");
+            }
+        }
+        routes.routes()
+    }
+}
+
 /// Serves operators and joining hosts until `stop` resolves and their connections have ended.
 ///
 /// # Errors
 /// When serving is not possible at all.
 pub async fn control(
     door: Door,
-    services: Control,
-    health: HealthReporter,
+    services: Routes,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let most = within(raise_file_limit(), 1, CONTROL_CONNECTIONS_MAX);
     let connections = Acceptor::new(door.tls, door.fleet, most, door.open, "control").incoming(door.socket);
-    let health = tonic_health::server::HealthService::from_health_reporter(health);
-    let health = tonic_health::pb::health_server::HealthServer::new(health);
-    let mut router = limited(CONTROL_STREAMS_MAX)
+    limited(CONTROL_STREAMS_MAX)
         .layer(GateLayer(door.gate))
-        .add_service(
-            FleetServiceServer::new(services.fleet)
-                .max_decoding_message_size(CONTROL_MESSAGE_MAX)
-                .max_encoding_message_size(ANSWER_MAX),
-        )
-        .add_service(
-            IncidentServiceServer::new(services.incidents)
-                .max_decoding_message_size(CONTROL_MESSAGE_MAX)
-                .max_encoding_message_size(ANSWER_MAX),
-        )
-        .add_service(
-            OptimiserServiceServer::new(services.optimiser)
-                .max_decoding_message_size(CONTROL_MESSAGE_MAX)
-                .max_encoding_message_size(ANSWER_MAX),
-        )
-        .add_service(EventServiceServer::new(services.events).max_decoding_message_size(CONTROL_MESSAGE_MAX))
-        .add_service(
-            HealthServiceServer::new(services.health)
-                .max_decoding_message_size(CONTROL_MESSAGE_MAX)
-                .max_encoding_message_size(ANSWER_MAX),
-        )
-        .add_service(AdminServiceServer::new(services.admin).max_decoding_message_size(CONTROL_MESSAGE_MAX))
-        .add_service(EnrolmentServiceServer::new(services.enrol).max_decoding_message_size(CONTROL_MESSAGE_MAX))
-        .add_service(health);
-    match (reflection().build_v1(), reflection().build_v1alpha()) {
-        (Ok(v1), Ok(v1alpha)) => router = router.add_service(v1).add_service(v1alpha),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(target: "prunella::rpc", error = &error as &dyn std::error::Error, "no reflection: the descriptors cannot be read");
-        }
-    }
-    router.serve_with_incoming_shutdown(connections, stop).await
+        .add_routes(services)
+        .serve_with_incoming_shutdown(connections, stop)
+        .await
 }
 
 /// Everything that a generic client needs in order to call these services and to read their errors.

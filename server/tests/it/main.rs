@@ -5,6 +5,8 @@ mod fixture;
 #[cfg(test)]
 mod healing;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod membership;
