@@ -60,15 +60,15 @@ if (charts) {
     if (document.hidden) return;
     const answer = await fetch(charts.dataset.readings).catch(() => null);
     if (!answer?.ok) return;
-    for (const { metric, value } of (await answer.json()).readings) {
+    for (const { metric, value, text } of (await answer.json()).readings) {
       const points = series.get(metric) ?? [];
       points.push(value);
       if (points.length > POINTS) points.shift();
       series.set(metric, points);
-      draw(metric, points);
+      draw(metric, points, text);
     }
   };
-  const draw = (metric, points) => {
+  const draw = (metric, points, text) => {
     const figure = [...charts.children].find((it) => it.dataset.metric === metric);
     if (!figure) return;
     let line = figure.querySelector("polyline");
@@ -84,9 +84,8 @@ if (charts) {
     const low = percent ? 0 : Math.min(...points);
     const high = percent ? 100 : Math.max(...points);
     const y = (value) => 58 - (56 * (value - low)) / (high - low || 1);
-    line.setAttribute("points", points.map((it, index) => `${(index * 240) / (POINTS - 1)},${y(it)}`).join(" "));
-    const last = points[points.length - 1];
-    figure.querySelector("strong").textContent = Number.isInteger(last) ? last : last.toFixed(2);
+    line.setAttribute("points", points.map((it, index) => `${240 - ((points.length - 1 - index) * 240) / (POINTS - 1)},${y(it)}`).join(" "));
+    figure.querySelector("strong").textContent = text;
   };
   look();
   setInterval(look, 2_000);

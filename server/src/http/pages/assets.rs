@@ -14,6 +14,11 @@ pub(super) async fn script() -> Response {
     file("text/javascript; charset=utf-8", include_str!("../assets/live.js"))
 }
 
+/// A spike of self-heal, for the browser's tab.
+pub(super) async fn icon() -> Response {
+    file("image/svg+xml", include_str!("../assets/icon.svg"))
+}
+
 fn file(kind: &'static str, text: &'static str) -> Response {
     let mut response = text.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

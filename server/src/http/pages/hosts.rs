@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::incidents;
 use super::layout;
 use super::visit::{Failure, OrPage as _, Visit};
-use super::widgets::{NONE, ago, id, pill, place, score, short, sparkline};
+use super::widgets::{NONE, ago, id, pill, place, reading, score, short, sparkline};
 
 /// Hosts on one page.
 const PAGE: i32 = 100;
@@ -87,7 +87,9 @@ pub(super) async fn readings(visit: Visit, Path(host): Path<String>) -> Result<J
     let wanted = pb::GetTargetRequest { name: format!("hosts/{host}/targets/host") };
     let it = visit.fleet().get_target(visit.ask(wanted)).await.or_page(&visit)?;
     let fresh = it.readings.iter().filter(|it| it.fresh);
-    let list: Vec<Value> = fresh.map(|it| json!({ "metric": it.metric, "value": it.value })).collect();
+    let list: Vec<Value> = fresh
+        .map(|it| json!({ "metric": it.metric, "value": it.value, "text": reading(&it.metric, it.value) }))
+        .collect();
     Ok(Json(json!({ "readings": list })))
 }
 
@@ -166,9 +168,5 @@ fn readings_of(visit: &Visit, list: &[pb::Reading]) -> Markup {
 }
 
 fn figure(it: &pb::Reading) -> String {
-    if it.value.fract() == 0.0 && it.value.abs() < 1e15 {
-        format!("{:.0}", it.value)
-    } else {
-        format!("{:.2}", it.value)
-    }
+    reading(&it.metric, it.value)
 }

@@ -52,6 +52,7 @@ pub(super) fn bare(title: &str, live: bool, body: &Markup) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " · Prunella" }
+                link rel="icon" type="image/svg+xml" href="/ui/icon.svg";
                 link rel="stylesheet" href="/ui/style.css";
                 @if live { script type="module" src="/ui/live.js" {} }
             }

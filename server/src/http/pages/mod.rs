@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Router<Arc<Gateway>> {
         .route("/login", get(login::page))
         .route("/ui/logout", post(login::leave))
         .route("/ui/style.css", get(assets::style))
+        .route("/ui/icon.svg", get(assets::icon))
         .route("/ui/live.js", get(assets::script))
         .route("/ui/live", get(live::follow))
         .route("/ui/incidents", get(incidents::page))

@@ -73,12 +73,8 @@ pub(super) fn severity(word: &str) -> Markup {
 /// A score from 0 to 100 with a bar.
 pub(super) fn score(it: Option<f64>) -> Markup {
     let Some(score) = it else { return html! { span .none { (NONE) } } };
-    let class = match score {
-        75.0.. => "good",
-        40.0..75.0 => "warn",
-        _ => "bad",
-    };
-    html! { span .score { meter class=(class) min="0" max="100" value=(score) {} " " (format!("{score:.0}")) } }
+    // The browser colours it by what is low, high and best.
+    html! { span .score { meter min="0" max="100" low="40" high="75" optimum="100" value=(score) {} " " (format!("{score:.0}")) } }
 }
 
 /// A line through scores, oldest first, in a box of 120 × 28.
@@ -144,6 +140,20 @@ pub(super) fn id(name: &str) -> &str {
     name.strip_prefix("incidents/").unwrap_or(name)
 }
 
+/// A reading in the unit that its name ends with.
+pub(super) fn reading(metric: &str, value: f64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let bytes = metric.ends_with("_bytes") || metric.ends_with("bytes_per_second");
+    if bytes && value >= 1024.0 {
+        let (mut value, mut unit) = (value, 0);
+        while value >= 1024.0 && unit + 1 < UNITS.len() {
+            (value, unit) = (value / 1024.0, unit + 1);
+        }
+        return format!("{value:.1} {}", UNITS[unit]);
+    }
+    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { format!("{value:.2}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +170,13 @@ mod tests {
     fn names_are_short_and_lead_to_their_page() {
         assert_eq!(short("hosts/h1/targets/web"), "h1/web");
         assert_eq!(place("hosts/h1/targets/web").into_string(), "<a href=\"/ui/hosts/h1/targets/web\">h1/web</a>");
+    }
+
+    #[test]
+    fn bytes_are_readable() {
+        assert_eq!(reading("disk.free_bytes", 22_986_883_072.0), "21.4 GiB");
+        assert_eq!(reading("cpu.used_percent", 4.25), "4.25");
+        assert_eq!(reading("network.sent_bytes_per_second", 12.0), "12");
     }
 
     #[test]
