@@ -14,7 +14,7 @@ use super::widgets::{ago, id};
 const PAGE: i32 = 1000;
 
 pub(super) async fn page(visit: Visit, Query(query): Query<BTreeMap<String, String>>) -> Result<Markup, Failure> {
-    let wanted = pb::ListEventsRequest { page_size: PAGE };
+    let wanted = pb::ListEventsRequest { page_size: PAGE, ..Default::default() };
     let mut events = visit.events().list_events(visit.ask(wanted)).await.or_page(&visit)?.events;
     let incident = query.get("incident").filter(|it| !it.is_empty());
     if let Some(incident) = incident {

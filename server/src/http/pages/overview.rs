@@ -20,7 +20,7 @@ pub(super) async fn page(visit: Visit) -> Result<Markup, Failure> {
     let open = visit.incidents().list_incidents(visit.ask(wanted)).await.or_page(&visit)?;
     let wanted = pb::GetHealthRequest { name: "fleet".to_owned() };
     let health = visit.health().get_health(visit.ask(wanted)).await.or_page(&visit)?.health;
-    let wanted = pb::ListEventsRequest { page_size: EVENTS };
+    let wanted = pb::ListEventsRequest { page_size: EVENTS, ..Default::default() };
     let latest = visit.events().list_events(visit.ask(wanted)).await.or_page(&visit)?.events;
     let body = html! {
         h1 { "Fleet " (fleet.name) }
