@@ -130,7 +130,7 @@ fn find<'a>(gateway: &'a Gateway, service: &str, method: &str) -> Result<&'a Met
 
 /// Who asks. Programs bring a bearer token; a browser's cookie counts on the dashboard's own pages alone, so that no other
 /// site can act through it.
-fn credentials(headers: &HeaderMap) -> Credentials {
+pub(crate) fn credentials(headers: &HeaderMap) -> Credentials {
     headers.get(header::AUTHORIZATION).map_or(Credentials::None, |it| Credentials::Bearer(it.clone()))
 }
 

@@ -7,6 +7,7 @@ mod api;
 mod events;
 mod listen;
 mod logins;
+mod metrics;
 mod openapi;
 mod pages;
 mod paths;
@@ -83,6 +84,7 @@ pub(crate) fn start(door: Door, services: Services, logins: Arc<Logins>, clock: 
 fn router(gateway: Arc<Gateway>) -> Router {
     let mut router = Router::new()
         .route("/healthz", get(api::alive))
+        .route("/metrics", get(metrics::page))
         .route("/openapi.json", get(api::openapi))
         .route("/v1/{service}/{method}", get(api::by_query).post(api::by_body));
     for short in paths::TABLE {
