@@ -334,3 +334,22 @@ async fn buttons_act_as_whoever_presses_them_and_for_nobody_else() {
     let policy = format!("form_token={token}&do=check&toml=%5Bnonsense%5D");
     assert!(press("/ui/policy", policy).await.body.contains("nonsense"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_are_for_viewers_and_well_formed() {
+    let fleet = Fleet::start().await;
+    let (at, token) = (door(&fleet), fleet.operator_token(Role::Viewer).await);
+    Call::new(at).get("/metrics").await.problem(401, "NO_CREDENTIALS");
+    let page = Call::new(at).token(&token).get("/metrics").await;
+    assert!(page.headers["content-type"].starts_with("text/plain; version=0.0.4"));
+    let mut families = std::collections::BTreeSet::new();
+    for line in page.body.lines().filter(|it| it.starts_with("# TYPE ")) {
+        assert!(families.insert(line.split(' ').nth(2).unwrap()), "{line} stands twice");
+    }
+    for line in page.body.lines().filter(|it| !it.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(families.contains(name.split('{').next().unwrap()), "{line} has no type");
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+    }
+    assert!(page.body.contains("\nprunella_hosts{state=\"online\"} 0\n") && page.body.contains("process_open_fds"));
+}
