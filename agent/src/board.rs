@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prunella_model::observation::{Finding, Observation, ProbeKind, Sample, SeriesName, Status};
 use prunella_model::{MetricName, ProbeName, TargetName, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 const GATHER: Duration = Duration::from_millis(5);
 
 /// What the senses send.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Sensed {
     /// A verdict that changed or was asked for. It should leave at once.
     Seen(Observation),
@@ -80,6 +81,18 @@ struct ProbeState {
     said: Option<Instant>,
     /// Since when every look found the target Up.
     up_since: Option<Instant>,
+    /// It looks in the other half of the agent, which sends what it saw to the server itself.
+    foreign: bool,
+}
+
+impl ProbeState {
+    fn found(&mut self, status: Status) {
+        match (status, self.up_since) {
+            (Status::Up, None) => self.up_since = Some(Instant::now()),
+            (Status::Up, Some(_)) => {}
+            (Status::Down | Status::Unknown, _) => self.up_since = None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -115,10 +128,28 @@ impl Board {
     }
 
     pub(crate) fn add_probe(&self, target: &TargetName, probe: &ProbeName, kind: ProbeKind) -> Slot {
+        self.add(target, probe, kind, false)
+    }
+
+    /// A probe that looks in the other half of the agent.
+    pub(crate) fn add_foreign(&self, target: &TargetName, probe: &ProbeName, kind: ProbeKind) {
+        self.add(target, probe, kind, true);
+    }
+
+    fn add(&self, target: &TargetName, probe: &ProbeName, kind: ProbeKind, foreign: bool) -> Slot {
         let mut state = self.state();
         let (target, probe) = (target.clone(), probe.clone());
-        state.probes.push(ProbeState { target, probe, kind, last: None, said: None, up_since: None });
+        state.probes.push(ProbeState { target, probe, kind, last: None, said: None, up_since: None, foreign });
         Slot(state.probes.len() - 1)
+    }
+
+    /// Takes what a foreign probe saw. Anything else that it names is ignored.
+    pub(crate) fn see_foreign(&self, seen: Observation) {
+        let mut state = self.state();
+        let known = |it: &&mut ProbeState| it.foreign && it.target == seen.target && it.probe == seen.probe;
+        let Some(probe) = state.probes.iter_mut().find(known) else { return };
+        probe.found(seen.status);
+        probe.last = Some(Observation { kind: probe.kind, ..seen });
     }
 
     pub(crate) fn add_series(&self, target: &TargetName, metric: MetricName) -> Series {
@@ -135,11 +166,7 @@ impl Board {
         let mut state = self.state();
         let Some(probe) = state.probes.get_mut(slot.0) else { return };
         let now = Instant::now();
-        match (look.status, probe.up_since) {
-            (Status::Up, None) => probe.up_since = Some(now),
-            (Status::Up, Some(_)) => {}
-            (Status::Down | Status::Unknown, _) => probe.up_since = None,
-        }
+        probe.found(look.status);
         let same =
             probe.last.as_ref().is_some_and(|last| last.status == look.status && alike(&last.finding, &look.finding));
         let lately = probe.said.is_some_and(|said| now.duration_since(said) < SAY_AGAIN);
@@ -205,7 +232,7 @@ impl Board {
         state.series.iter_mut().for_each(|it| it.said = None);
         self.measured.notify_one();
         let series = state.series.iter().map(|it| it.name.clone()).collect();
-        (series, state.probes.iter().filter_map(|it| it.last.clone()).collect())
+        (series, state.probes.iter().filter(|it| !it.foreign).filter_map(|it| it.last.clone()).collect())
     }
 
     /// The latest verdict of a probe, if it has looked.

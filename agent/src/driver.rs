@@ -4,49 +4,43 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prunella_model::command::{BootId, TrustBundle};
+use prunella_model::Timestamp;
+use prunella_model::command::BootId;
 use prunella_model::host::HostReport;
 use prunella_model::link::{AgentMessage, ServerMessage};
 use prunella_model::observation::Frame;
-use prunella_model::outcome::OutcomeReport;
-use prunella_model::{CommandId, Timestamp};
 use prunella_proto::agent::v1::RenewResponse;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use crate::authority::Authority;
 use crate::clock;
 use crate::config::AgentConfig;
 use crate::enrol::{EnrolError, Membership};
-use crate::execute::{Executor, Receipt};
+use crate::execute::Receipt;
+use crate::keep::{Keep, KeepNews};
 use crate::ledger::State;
-use crate::pause::PauseFiles;
 use crate::senses::{Sensed, Senses};
 use crate::spool::Spool;
 use crate::stop::Stop;
 use crate::uplink::{Link, LinkError, News, Uplink, Welcome};
 
 /// How often the pause file is looked at, certificates are thought of, and the service manager is told that all is well.
-const TICK: Duration = Duration::from_secs(1);
+pub(crate) const TICK: Duration = Duration::from_secs(1);
 
 /// The most that is folded into one frame: what is ready at once goes out at once, but never in a huge message.
 const FOLD_MAX: usize = 64;
 
 /// How long commands that are under way may take to end when the agent stops. After it the ledger knows what to ask.
-const WIND_DOWN: Duration = Duration::from_secs(5);
+pub(crate) const WIND_DOWN: Duration = Duration::from_secs(5);
+
+/// How soon to look again whether the helper has made a challenge.
+const HELPER_LOOK: Duration = Duration::from_millis(20);
 
 /// How long the server may take to notice that the agent says goodbye.
 const PARTING: Duration = Duration::from_secs(1);
 
 /// How long to wait between two attempts to renew the certificate; half of its life is left at the first one.
 const RENEW_AGAIN: Duration = Duration::from_secs(30);
-
-/// Why the agent only observes, each cause by itself: they come and go independently.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Objections {
-    clock: Option<String>,
-    authority: Option<String>,
-}
 
 type Renewing = Pin<Box<dyn Future<Output = Result<RenewResponse, EnrolError>>>>;
 
@@ -55,14 +49,10 @@ pub(crate) struct Driver {
     config: Arc<AgentConfig>,
     boot: BootId,
     membership: Membership,
-    authority: Authority,
     senses: Senses,
-    executor: Executor,
-    ends: mpsc::Receiver<OutcomeReport>,
+    keep: Keep,
     uplink: Uplink,
     spool: Spool,
-    pause: PauseFiles,
-    objections: Objections,
     /// What the server was last told of pauses and of observing only.
     told: (Option<String>, Option<String>),
     /// What was known of declared parts when it was last told.
@@ -79,11 +69,8 @@ pub(crate) struct Parts {
     pub(crate) config: Arc<AgentConfig>,
     pub(crate) boot: BootId,
     pub(crate) membership: Membership,
-    pub(crate) authority: Authority,
     pub(crate) senses: Senses,
-    pub(crate) executor: Executor,
-    pub(crate) ends: mpsc::Receiver<OutcomeReport>,
-    pub(crate) pause: PauseFiles,
+    pub(crate) keep: Keep,
 }
 
 impl Driver {
@@ -93,14 +80,10 @@ impl Driver {
             config: parts.config,
             boot: parts.boot,
             membership: parts.membership,
-            authority: parts.authority,
             senses: parts.senses,
-            executor: parts.executor,
-            ends: parts.ends,
+            keep: parts.keep,
             uplink: Uplink::new(),
             spool: Spool::default(),
-            pause: parts.pause,
-            objections: Objections::default(),
             told: (None, None),
             told_parts: 0,
             report_due: false,
@@ -118,7 +101,7 @@ impl Driver {
                 biased;
                 why = stop.asked() => break why,
                 news = self.uplink.next() => self.uplink_news(news),
-                Some(report) = self.ends.recv() => self.ended(report),
+                news = self.keep.next() => self.keep_news(news),
                 Some(first) = sensed.recv() => self.sensed(first, &mut sensed),
                 answer = renewal(&mut self.renewing) => self.renewed(answer),
                 () = sleep_until(wake) => self.tick(),
@@ -144,7 +127,7 @@ impl Driver {
         self.next_tick = now + TICK;
         // Without a service manager that asks for it this does nothing.
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
-        let standing = self.standing();
+        let standing = self.keep.brakes();
         if self.report_due || standing != self.told || self.senses.parts_version() != self.told_parts {
             self.report();
         }
@@ -153,22 +136,9 @@ impl Driver {
         }
     }
 
-    /// Why this host is paused and why it only observes, now.
-    fn standing(&self) -> (Option<String>, Option<String>) {
-        (self.pause.reason(), self.observe_only())
-    }
-
-    fn observe_only(&self) -> Option<String> {
-        if self.config.limits.observe_only {
-            return Some(prunella_model::host::BY_CHOICE.to_owned());
-        }
-        let objections = [self.executor.objection(), self.objections.clock.clone(), self.objections.authority.clone()];
-        objections.into_iter().flatten().next()
-    }
-
     fn full_report(&mut self) -> HostReport {
-        let full = self.senses.full();
-        self.told = self.standing();
+        let (full, standing) = self.keep.complete(self.senses.full());
+        self.told = (standing.paused, standing.observe_only);
         self.told_parts = self.senses.parts_version();
         self.report_due = false;
         HostReport {
@@ -178,8 +148,8 @@ impl Driver {
             targets: full.targets,
             series: full.series,
             observations: full.observations,
-            mark: self.executor.mark(),
-            outcomes: self.executor.unacknowledged(),
+            mark: standing.mark,
+            outcomes: standing.outcomes,
             paused: self.told.0.clone(),
             observe_only: self.told.1.clone(),
         }
@@ -202,20 +172,34 @@ impl Driver {
     }
 
     fn lost(&mut self, error: &LinkError) {
-        self.executor.close_stream();
+        self.keep.stream_ended();
         tracing::warn!(target: "prunella::uplink", error = %causes(error), "no stream to the server");
     }
 
     fn sensed(&mut self, first: Sensed, more: &mut mpsc::Receiver<Sensed>) {
+        let mut all = vec![first];
+        while all.len() < FOLD_MAX
+            && let Ok(next) = more.try_recv()
+        {
+            all.push(next);
+        }
+        for it in &all {
+            match it {
+                Sensed::Seen(seen) => self.keep.saw(seen),
+                Sensed::Measured { .. } => {}
+            }
+        }
+        self.tell(all);
+    }
+
+    /// Sends what was seen, or keeps what of it is worth keeping.
+    fn tell(&mut self, all: Vec<Sensed>) {
         let mut frame = Frame { at: clock::wall_now(), ..Frame::default() };
-        let mut next = Some(first);
-        while let Some(it) = next {
+        for it in all {
             match it {
                 Sensed::Seen(seen) => frame.observations.push(seen),
                 Sensed::Measured { samples, .. } => frame.samples.extend(samples),
             }
-            let full = frame.observations.len() + frame.samples.len() >= FOLD_MAX;
-            next = if full { None } else { more.try_recv().ok() };
         }
         if self.uplink.link().is_some() {
             self.say(&AgentMessage::Frame(frame));
@@ -223,6 +207,25 @@ impl Driver {
             // While a stream is being opened its report is on the way already, and this is not in it.
             self.report_due |= self.uplink.is_opening();
             frame.observations.into_iter().for_each(|seen| self.spool.keep(seen));
+        }
+    }
+
+    fn keep_news(&mut self, news: KeepNews) {
+        match news {
+            KeepNews::Ended(report) => self.say(&AgentMessage::Outcome(report)),
+            KeepNews::Receipt(receipt) => self.received(receipt),
+            KeepNews::Sensed(it) => self.tell(vec![it]),
+            KeepNews::Changed => {
+                // Without a stream it goes with the next one.
+                self.report_due = true;
+                self.report();
+            }
+            KeepNews::Returned => {
+                self.senses.full().observations.iter().for_each(|seen| self.keep.saw(seen));
+                self.uplink.begin_anew();
+            }
+            KeepNews::Burst { named, lasting } => drop(self.senses.burst(&named, lasting)),
+            KeepNews::Nothing => {}
         }
     }
 
@@ -238,29 +241,29 @@ impl Driver {
     fn open(&mut self) {
         let own = &self.config.agents;
         let addresses = if own.is_empty() { self.membership.enrolment().agents.clone() } else { own.clone() };
+        let fresh = match self.keep.fresh() {
+            Ok(Some(fresh)) => fresh,
+            Ok(None) => return self.uplink.postpone(HELPER_LOOK),
+            Err(error) => return self.cannot_open(&error),
+        };
         match self.membership.tls() {
             Ok(tls) => {
                 let report = self.full_report();
-                self.uplink.open(Link::connect(addresses, tls, report));
+                self.uplink.open(Link::connect(addresses, tls, report, fresh));
             }
-            Err(error) => {
-                tracing::error!(target: "prunella::uplink", error = %causes(&error), "no connection can be made");
-                self.uplink.give_up();
-            }
+            Err(error) => self.cannot_open(&error),
         }
+    }
+
+    fn cannot_open(&mut self, error: &dyn std::error::Error) {
+        tracing::error!(target: "prunella::uplink", error = %causes(error), "no connection can be made");
+        self.uplink.give_up();
     }
 
     fn welcomed(&mut self, welcome: &Welcome) {
         tracing::info!(target: "prunella::uplink", "the server welcomes this host");
-        if let Some(link) = self.uplink.link() {
-            self.executor.open_stream(link.fresh());
-        }
-        self.objections.clock = clock::skew_objection(clock::wall_now(), welcome.at);
-        if let Some(why) = &self.objections.clock {
-            tracing::error!(target: "prunella::clock", %why, "only observing");
-        }
-        self.take_authority(&welcome.trust);
-        if self.report_due || self.standing() != self.told {
+        self.keep.welcomed(welcome.at, &welcome.trust);
+        if self.report_due || self.keep.brakes() != self.told {
             self.report();
         }
         let dropped = self.spool.take_dropped();
@@ -272,32 +275,24 @@ impl Driver {
         }
     }
 
-    fn take_authority(&mut self, bundle: &TrustBundle) {
-        self.objections.authority = match self.authority.take(bundle, clock::wall_now()) {
-            Ok(()) => None,
-            Err(error) => {
-                let why = causes(&error);
-                tracing::error!(target: "prunella::authority", %why, "only observing");
-                Some(why)
-            }
-        };
-    }
-
     fn heard(&mut self, message: ServerMessage) {
         match message {
             ServerMessage::Command(command) => {
-                let objection = self.observe_only();
-                let receipt = self.executor.receive(&command, self.authority.trust(), objection);
-                self.received(receipt);
+                if let Some(receipt) = self.keep.receive(&command) {
+                    self.received(receipt);
+                }
             }
-            ServerMessage::Cancel { command } => self.executor.cancel(command),
-            ServerMessage::Acknowledge { sequence: _, outcomes } => self.acknowledged(&outcomes),
-            ServerMessage::Trust(bundle) => self.take_authority(&bundle),
+            ServerMessage::Cancel { command } => self.keep.cancel(command),
+            ServerMessage::Acknowledge { sequence: _, outcomes } => self.keep.acknowledged(&outcomes),
+            ServerMessage::Trust(bundle) => self.keep.take_authority(&bundle),
             ServerMessage::ReportFully => self.report(),
-            ServerMessage::ProbeNow { target } => self.senses.probe_now(target.as_ref()),
+            ServerMessage::ProbeNow { target } => {
+                self.keep.probe_now(target.as_ref());
+                self.senses.probe_now(target.as_ref());
+            }
             ServerMessage::Reconnect { after, reason } => {
                 tracing::info!(target: "prunella::uplink", ?after, %reason, "the server asks to come back later");
-                self.executor.close_stream();
+                self.keep.stream_ended();
                 self.uplink.give_up_for(after);
             }
             ServerMessage::Welcome { .. } => {
@@ -318,15 +313,6 @@ impl Driver {
             },
             Receipt::Unnamed(_) => {}
         }
-    }
-
-    fn acknowledged(&mut self, outcomes: &[CommandId]) {
-        self.executor.acknowledged(outcomes);
-    }
-
-    fn ended(&mut self, report: OutcomeReport) {
-        self.executor.ended(&report);
-        self.say(&AgentMessage::Outcome(report));
     }
 
     fn renew(&mut self) {
@@ -353,11 +339,8 @@ impl Driver {
     /// Ends commands between two steps, says goodbye, and stops the services that shall stop with the agent.
     async fn wind_down(mut self, why: &str) {
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
-        self.executor.cancel_all();
-        let patience = Instant::now() + WIND_DOWN;
-        while self.executor.is_busy() {
-            let Ok(Some(report)) = timeout_at(patience, self.ends.recv()).await else { break };
-            self.ended(report);
+        for report in self.keep.wind_down(Instant::now() + WIND_DOWN).await {
+            self.say(&AgentMessage::Outcome(report));
         }
         if let Some(link) = self.uplink.close() {
             link.part(why, PARTING).await;

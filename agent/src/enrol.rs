@@ -11,6 +11,7 @@ use prunella_proto::agent::v1::enrolment_service_client::EnrolmentServiceClient;
 use prunella_proto::dial::{DialError, DialOptions, dial};
 use prunella_proto::wire;
 use prunella_seal::{Anchor, Trust, TrustError};
+use prunella_ward::Own;
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -20,6 +21,7 @@ use tonic::{Code, Status};
 use zeroize::Zeroizing;
 
 use crate::authority::ANCHOR_FILE;
+use crate::execute::Oath;
 use crate::state_dir::{StateDir, StateError};
 
 const ENROLMENT_FILE: &str = "enrolment.json";
@@ -289,15 +291,6 @@ impl Membership {
         Ok(prunella_identity::client_config(fleet, &self.authority_pem, &self.chain_pem, &self.key_pem)?)
     }
 
-    /// Remembers that there is a ledger from now on.
-    ///
-    /// # Errors
-    /// [`EnrolError::State`].
-    pub fn begin_ledger(&mut self) -> Result<(), EnrolError> {
-        self.enrolment.ledger_begun = true;
-        Ok(self.state.write_json(ENROLMENT_FILE, &self.enrolment)?)
-    }
-
     /// What is needed to ask for a new certificate. It holds no reference, so that the asking can go on by itself.
     ///
     /// # Errors
@@ -330,6 +323,22 @@ impl Membership {
             self.state.write_json(ENROLMENT_FILE, &self.enrolment)?;
         }
         Ok(())
+    }
+}
+
+impl Oath for Membership {
+    fn own(&self) -> Own {
+        let it = &self.enrolment;
+        Own { fleet: it.fleet.clone(), host: it.host.clone(), enrolment: it.enrolment }
+    }
+
+    fn ledger_begun(&self) -> bool {
+        self.enrolment.ledger_begun
+    }
+
+    fn begin_ledger(&mut self) -> Result<(), StateError> {
+        self.enrolment.ledger_begun = true;
+        self.state.write_json(ENROLMENT_FILE, &self.enrolment)
     }
 }
 

@@ -133,11 +133,17 @@ impl Drop for Services {
 
 impl Host {
     pub(crate) fn new(more: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::with(more, "")
+    }
+
+    /// The same with more keys in `[agent]` and more targets.
+    pub(crate) fn with(more: &str, targets: &str) -> Self {
+        // In memory where that can be: what is tested is what is synced when, not how long a disk takes for it.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let text = format!(
             "[agent]\nhost = \"h1\"\n{more}\n[[target]]\nname = \"web\"\nmanager = \"command\"\nstart_with_agent = false\nstop_with_agent = true\n\
              start = [\"/bin/sh\", \"-c\", \"echo run >> starts; exec sleep 1000\"]\n\
-             permit = [\"start_service\", \"restart_service\"]\n"
+             permit = [\"start_service\", \"restart_service\"]\n{targets}"
         );
         let config = Arc::new(AgentConfig::parse("agent.toml", &text, dir.path(), "h1").unwrap());
         let state = StateDir::open(&dir.path().join("state")).unwrap();

@@ -21,6 +21,7 @@ use prunella_model::step::TargetStep;
 use prunella_model::{CommandId, Generation, Timestamp};
 use prunella_seal::Opened;
 use prunella_seal::chain::{self, Break, Head, OVERHEAD, Records};
+use serde::{Deserialize, Serialize};
 
 use book::Book;
 use disk::{Disk, FileDisk};
@@ -117,7 +118,7 @@ pub enum LedgerError {
 }
 
 /// How far a command has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Its intent is on the disk; no step has begun.
     Intended,

@@ -3,6 +3,7 @@
 pub mod authority;
 mod board;
 pub mod bounded;
+pub mod check;
 pub mod clock;
 pub mod config;
 mod driver;
@@ -10,6 +11,9 @@ pub mod enrol;
 pub mod execute;
 #[cfg(test)]
 mod fixture;
+mod helper;
+mod keep;
+mod keeper;
 pub mod ledger;
 mod parts;
 pub mod pause;
@@ -26,4 +30,5 @@ mod stop;
 mod tree;
 pub mod uplink;
 
+pub use helper::{DoorError, HelperArgs, run_helper, user_id};
 pub use run::{RunArgs, run, run_with, start_logging};

@@ -11,18 +11,19 @@ use prunella_model::command::BootId;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::authority::Authority;
 use crate::config::AgentConfig;
 use crate::driver::{Driver, Parts};
 use crate::enrol::{EnrolError, Membership};
-use crate::execute::{Body, Executor, ExecutorParts};
-use crate::pause::PauseFiles;
-use crate::senses::Senses;
+use crate::execute::Executor;
+use crate::helper::HelperLink;
+use crate::keep::Keep;
+use crate::keeper::{Keeper, KeeperParts};
+use crate::senses::{Part, Senses};
 use crate::state_dir::StateDir;
 use crate::stop::Stop;
 
 /// How many things seen may wait for the loop. It takes them at once; only a slow disk makes it late.
-const SENSED: usize = 256;
+pub(crate) const SENSED: usize = 256;
 
 /// Threads for looking up names, the only thing here that blocks. One would let a slow name server hold up another.
 const BLOCKING_THREADS: usize = 2;
@@ -56,13 +57,18 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 /// # Errors
 /// Those of [`run`].
 pub fn run_with(args: RunArgs, adjust: impl FnOnce(&mut AgentConfig)) -> anyhow::Result<()> {
+    on_this_thread(live(args, adjust))
+}
+
+/// Runs a program's only future to its end.
+pub(crate) fn on_this_thread(live: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_IDLE)
         .build()
         .context("no event loop can be made")?;
-    let done = LocalSet::new().block_on(&runtime, live(args, adjust));
+    let done = LocalSet::new().block_on(&runtime, live);
     // A name that is still being looked up must not hold up the end.
     runtime.shutdown_background();
     done
@@ -85,25 +91,28 @@ async fn live(args: RunArgs, adjust: impl FnOnce(&mut AgentConfig)) -> anyhow::R
     };
     let boot = boot_id()?;
     let (sensed, seen) = mpsc::channel(SENSED);
-    let senses = Senses::start(Arc::clone(&config), sensed).await?;
-    let pause = PauseFiles::new(vec![config.limits.pause_file.clone(), state.path("pause")]);
-    let authority = Authority::new(state.clone(), membership.anchor().clone());
-    let (mut membership, body) = (membership, Body::new(senses.clone()));
-    let (executor, ends) = Executor::open(ExecutorParts {
-        config: Arc::clone(&config),
-        state,
-        boot: boot.clone(),
-        membership: &mut membership,
-        body,
-        pause: pause.clone(),
-    });
+    let part = if config.helper.is_some() { Part::Network } else { Part::Whole };
+    let senses = Senses::start_part(Arc::clone(&config), sensed, part).await?;
+    let mut membership = membership;
+    let keep = match &config.helper {
+        Some(socket) => {
+            let own_series = senses.full().series.len();
+            Keep::Helper(Box::new(HelperLink::new(socket, membership.enrolment().enrolment, own_series)))
+        }
+        None => {
+            let anchor = membership.anchor().clone();
+            let (config, senses, boot) = (Arc::clone(&config), senses.clone(), boot.clone());
+            let oath = &mut membership;
+            Keep::Own(Box::new(Keeper::open(KeeperParts { config, state, boot, oath, anchor, senses })))
+        }
+    };
     tracing::info!(
         target: "prunella::agent", host = %config.host, fleet = %membership.enrolment().fleet,
         targets = config.targets.len(), "watching"
     );
     // Without a service manager that asks for it this does nothing.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
-    let driver = Driver::new(Parts { config, boot, membership, authority, senses, executor, ends, pause });
+    let driver = Driver::new(Parts { config, boot, membership, senses, keep });
     driver.run(stop, seen).await;
     Ok(())
 }
@@ -117,7 +126,7 @@ async fn become_member(config: &AgentConfig, state: &StateDir, token: Option<&st
             member.check(&config.host, token.as_ref())?;
             match token {
                 // What was done before is not known any more. A new enrolment makes old commands void.
-                Some(token) if Executor::has_lost_its_ledger(state, &member) => {
+                Some(token) if config.helper.is_none() && Executor::has_lost_its_ledger(state, &member) => {
                     Membership::join(state, &config.host, &token).await
                 }
                 Some(_) | None => Ok(member),
@@ -128,7 +137,7 @@ async fn become_member(config: &AgentConfig, state: &StateDir, token: Option<&st
     }
 }
 
-fn boot_id() -> anyhow::Result<BootId> {
+pub(crate) fn boot_id() -> anyhow::Result<BootId> {
     const FILE: &str = "/proc/sys/kernel/random/boot_id";
     let text = std::fs::read_to_string(FILE).with_context(|| format!("cannot read {FILE}; is /proc mounted?"))?;
     Ok(BootId(text.trim().to_owned()))

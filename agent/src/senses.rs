@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::board::Board;
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, Subject};
 use crate::parts::Parts;
 use crate::probes::{self, Orders};
 use crate::services::Services;
@@ -38,6 +38,7 @@ pub struct Senses {
     snapshots: Arc<Snapshots>,
     parts: Arc<Parts>,
     orders: Arc<[ProbeOrders]>,
+    part: Part,
     tasks: Arc<[JoinHandle<()>]>,
 }
 
@@ -45,6 +46,41 @@ struct ProbeOrders {
     target: TargetName,
     probe: ProbeName,
     orders: Arc<Orders>,
+    /// It looks in the other half of the agent.
+    foreign: bool,
+}
+
+/// Which half of the agent these senses belong to.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// Both: one process is the whole agent.
+    Whole,
+    /// The one with the network and without privilege: see
+    /// [`Subject::needs_helper`](crate::config::Subject::needs_helper).
+    Network,
+    /// The one with the privilege and without a network. Bursts of the other half's probes are asked for by the sender.
+    Helper(mpsc::Sender<BurstWanted>),
+}
+
+impl Part {
+    /// Whether this half looks at such a thing itself.
+    #[must_use]
+    pub(crate) fn looks(&self, subject: &Subject) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Network => !subject.needs_helper(),
+            Self::Helper(_) => subject.needs_helper(),
+        }
+    }
+}
+
+/// A burst that the other half shall make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BurstWanted {
+    /// The probes.
+    pub named: Vec<(TargetName, ProbeName)>,
+    /// For at most so long.
+    pub lasting: Duration,
 }
 
 /// What a target's precondition may ask.
@@ -88,15 +124,31 @@ impl Senses {
     /// # Errors
     /// [`SnapshotError`] when the state directory cannot be used.
     pub async fn start(config: Arc<AgentConfig>, to: mpsc::Sender<Sensed>) -> Result<Self, SnapshotError> {
+        Self::start_part(config, to, Part::Whole).await
+    }
+
+    /// The same for one half of the agent.
+    ///
+    /// # Errors
+    /// Those of [`Senses::start`].
+    pub async fn start_part(
+        config: Arc<AgentConfig>,
+        to: mpsc::Sender<Sensed>,
+        part: Part,
+    ) -> Result<Self, SnapshotError> {
         let board = Board::new(to);
         let snapshots = Arc::new(Snapshots::open(&config.state_dir.join("snapshots"))?);
-        let mut set = probes::Set::new(&config, &board, &snapshots);
-        let services = Arc::new(Services::new(&config, &board, &set.process_slots));
+        let mut set = probes::Set::new(&config, &board, &snapshots, &part);
+        let services = Arc::new(match &part {
+            Part::Whole | Part::Helper(_) => Services::new(&config, &board, &set.process_slots),
+            Part::Network => Services::none(),
+        });
         services.begin().await;
         let mut tasks = vec![tokio::spawn(Arc::clone(&board).send_measurements())];
         let mut orders = Vec::new();
         for probe in set.take() {
-            let it = ProbeOrders { target: probe.target.clone(), probe: probe.name.clone(), orders: Arc::default() };
+            let (target, name) = (probe.target.clone(), probe.name.clone());
+            let it = ProbeOrders { target, probe: name, orders: Arc::default(), foreign: false };
             tasks.push(tokio::spawn(probes::watch(
                 probe,
                 Arc::clone(&board),
@@ -105,18 +157,30 @@ impl Senses {
             )));
             orders.push(it);
         }
-        tasks.extend(probes::file::begin(&config, &board, &snapshots, |target, name| {
-            orders.iter().find(|it| it.target == *target && it.probe == *name).map(|it| Arc::clone(&it.orders))
+        orders.extend(std::mem::take(&mut set.foreign).into_iter().map(|(target, probe)| ProbeOrders {
+            target,
+            probe,
+            orders: Arc::default(),
+            foreign: true,
         }));
         let parts = Parts::new(&config, &services, &snapshots, &board);
-        // Before the first report, which must not say less than is known.
-        parts.look_at_all().await;
-        tasks.push(tokio::spawn(Arc::clone(&parts).watch()));
-        let outputs = crate::services::outputs(&config);
-        if !outputs.is_empty() {
-            tasks.push(tokio::spawn(crate::bounded::watch(outputs)));
+        match &part {
+            Part::Whole | Part::Helper(_) => {
+                tasks.extend(probes::file::begin(&config, &board, &snapshots, |target, name| {
+                    orders.iter().find(|it| it.target == *target && it.probe == *name).map(|it| Arc::clone(&it.orders))
+                }));
+                // Before the first report, which must not say less than is known.
+                parts.look_at_all().await;
+                tasks.push(tokio::spawn(Arc::clone(&parts).watch()));
+                let outputs = crate::services::outputs(&config);
+                if !outputs.is_empty() {
+                    tasks.push(tokio::spawn(crate::bounded::watch(outputs)));
+                }
+            }
+            Part::Network => {}
         }
-        Ok(Self { config, board, services, snapshots, parts, orders: orders.into(), tasks: tasks.into() })
+        let (orders, tasks) = (orders.into(), tasks.into());
+        Ok(Self { config, board, services, snapshots, parts, orders, part, tasks })
     }
 
     /// Everything that is known now. The value of every series is sent again after it.
@@ -144,14 +208,27 @@ impl Senses {
     /// Makes the named probes look every few milliseconds until they have found their target Up, for at most `lasting`.
     pub fn burst(&self, named: &[(TargetName, ProbeName)], lasting: Duration) -> Burst {
         let (up, first_up) = mpsc::channel(1);
-        for it in self
-            .orders
-            .iter()
-            .filter(|it| named.iter().any(|(target, probe)| it.target == *target && it.probe == *probe))
-        {
+        let wanted = |it: &&ProbeOrders| named.iter().any(|(target, probe)| it.target == *target && it.probe == *probe);
+        for it in self.orders.iter().filter(wanted) {
             it.orders.burst(lasting, up.clone());
         }
+        if let Part::Helper(ask) = &self.part
+            && self.orders.iter().filter(wanted).any(|it| it.foreign)
+        {
+            // Without the other half there is no answer, and the burst ends by its time.
+            let _ = ask.try_send(BurstWanted { named: named.to_vec(), lasting });
+        }
         Burst(first_up)
+    }
+
+    /// Takes what a probe of the other half saw. It is believed no further than that half is.
+    pub fn see_foreign(&self, seen: Observation) {
+        let its = |it: &&ProbeOrders| it.foreign && it.target == seen.target && it.probe == seen.probe;
+        let up = seen.status == Status::Up;
+        if let (true, Some(it)) = (up, self.orders.iter().find(its)) {
+            it.orders.foreign_up(&it.target, &it.probe);
+        }
+        self.board.see_foreign(seen);
     }
 
     /// The services, for carrying steps out.

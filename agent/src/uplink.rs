@@ -109,7 +109,11 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    fn make() -> Result<Self, LinkError> {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// [`LinkError::NoRandom`].
+    pub fn make() -> Result<Self, LinkError> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|error| LinkError::NoRandom { why: error.to_string() })?;
         Ok(Self { challenge: Challenge(bytes), made_at: clock::boot_now() })
@@ -120,7 +124,6 @@ impl Fresh {
 pub struct Link {
     to: mpsc::Sender<StreamRequest>,
     from: Streaming<StreamResponse>,
-    fresh: Fresh,
     said: u64,
     heard: u64,
     heartbeat: Duration,
@@ -136,13 +139,14 @@ impl Link {
         addresses: Vec<String>,
         tls: Arc<ClientConfig>,
         report: HostReport,
+        fresh: Fresh,
     ) -> Result<(Self, Welcome), LinkError> {
         let options =
             DialOptions { small_windows: true, explain: prunella_identity::explain_tls, ..DialOptions::default() };
         let mut last = LinkError::NoAddress;
         for address in addresses {
             match dial(&address, Arc::clone(&tls), &options).await {
-                Ok(channel) => match Self::open(channel, report.clone()).await {
+                Ok(channel) => match Self::open(channel, report.clone(), fresh).await {
                     Ok(opened) => return Ok(opened),
                     Err(error) => last = error,
                 },
@@ -156,8 +160,7 @@ impl Link {
     ///
     /// # Errors
     /// [`LinkError`] when the server does not welcome this agent.
-    pub async fn open(channel: Channel, report: HostReport) -> Result<(Self, Welcome), LinkError> {
-        let fresh = Fresh::make()?;
+    pub async fn open(channel: Channel, report: HostReport, fresh: Fresh) -> Result<(Self, Welcome), LinkError> {
         let (to, queue) = mpsc::channel(QUEUE);
         let hello = AgentMessage::Hello {
             protocol: PROTOCOL,
@@ -179,14 +182,8 @@ impl Link {
         in_order(1, sequence)?;
         let heartbeat = heartbeat.clamp(HEARTBEAT_BOUNDS.0, HEARTBEAT_BOUNDS.1);
         let quiet_until = Instant::now() + heartbeat;
-        let link = Self { to, from, fresh, said: 1, heard: 1, heartbeat, quiet_until };
+        let link = Self { to, from, said: 1, heard: 1, heartbeat, quiet_until };
         Ok((link, Welcome { at, trust }))
-    }
-
-    /// The challenge of this stream.
-    #[must_use]
-    pub fn fresh(&self) -> Fresh {
-        self.fresh
     }
 
     /// When something must be said, so that the server does not take this host for dead.
@@ -322,6 +319,19 @@ impl Uplink {
         let wait = backoff(self.failures, random());
         self.failures = self.failures.saturating_add(1);
         self.state = State::Waiting { until: Instant::now() + wait };
+    }
+
+    /// Looks again in a moment.
+    pub fn postpone(&mut self, wait: Duration) {
+        self.state = State::Waiting { until: Instant::now() + wait };
+    }
+
+    /// Ends the stream, or the attempt to open one, and begins a new one at once.
+    pub fn begin_anew(&mut self) {
+        match self.state {
+            State::Waiting { .. } => {}
+            State::Opening(_) | State::Open(_) => self.postpone(Duration::ZERO),
+        }
     }
 
     /// Gives the stream up as the server asked, for about as long as it asked.

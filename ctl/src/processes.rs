@@ -18,6 +18,8 @@ const AGENT_EXAMPLE: &str = "\
 Examples:
   prunella agent --config /etc/prunella/agent.toml --join TOKEN    the first time
   prunella agent --config /etc/prunella/agent.toml
+  prunella agent --config /etc/prunella/agent.toml --helper-of prunella-agent --state-dir /var/lib/prunella-agent-helper
+                                                                   the half with the privilege (docs/privilege.md)
 
 The slim binary prunella-agent does the same.";
 
@@ -46,11 +48,14 @@ pub struct AgentArgs {
     /// The join token, for a host that is not yet a member of the fleet.
     #[arg(long, value_name = "TOKEN", env = "PRUNELLA_JOIN_TOKEN", hide_env_values = true)]
     join: Option<String>,
+    /// Run the half with the privilege and without a network, for the other half that runs as this user.
+    #[arg(long, value_name = "USER", requires = "state_dir")]
+    helper_of: Option<String>,
     /// Instead of the name in the file.
     #[arg(long, hide = true)]
     host: Option<HostId>,
     /// Instead of the state directory in the file.
-    #[arg(long, hide = true)]
+    #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Instead of the control address in the file.
     #[arg(long, hide = true)]
@@ -82,6 +87,17 @@ impl AgentArgs {
     /// Whatever kept the agent from starting or ended it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         prunella_agent::start_logging(false);
+        if let (Some(user), Some(state_dir)) = (self.helper_of, self.state_dir.clone()) {
+            let (config, join_token, with_parent) = (self.config, self.join, self.with_parent);
+            prunella_agent::run_helper(prunella_agent::HelperArgs {
+                config,
+                state_dir,
+                user,
+                join_token,
+                with_parent,
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let args =
             prunella_agent::RunArgs { config: self.config, join_token: self.join, with_parent: self.with_parent };
         prunella_agent::run_with(args, |config| {

@@ -4,6 +4,7 @@
 
 mod crashes;
 mod demo;
+mod deploy;
 mod hostile;
 mod mistakes;
 mod operators;

@@ -67,6 +67,7 @@ impl Checker<'_> {
         let ports = ports(control.iter().chain(&agents));
         let config = AgentConfig {
             host,
+            helper: file.agent.helper.map(|it| self.path(&it)),
             state_dir,
             control,
             agents,

@@ -36,6 +36,7 @@ pub(super) struct File {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Agent {
     pub(super) host: Option<HostId>,
+    pub(super) helper: Option<String>,
     pub(super) state_dir: Option<String>,
     pub(super) control: Vec<Spanned<String>>,
     pub(super) agents: Vec<Spanned<String>>,

@@ -47,6 +47,8 @@ pub enum ConfigError {
 pub struct AgentConfig {
     /// The name of this host in the fleet.
     pub host: HostId,
+    /// The socket of the privileged helper; none when one process is the whole agent.
+    pub helper: Option<PathBuf>,
     /// Where the agent keeps its key, ledger, spool, snapshots and what it knows of running services.
     pub state_dir: PathBuf,
     /// Control addresses of servers (`host:port`), for enrolling and renewing.
@@ -183,6 +185,16 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// Whether the helper looks, when it is a process of its own: at what others may not see, or what belongs to the
+    /// hands. What is seen over the network is not for a process that has none.
+    #[must_use]
+    pub const fn needs_helper(&self) -> bool {
+        match self {
+            Self::Process | Self::Unit | Self::Log { .. } | Self::Directory(_) | Self::File(_) => true,
+            Self::Host | Self::Http(_) | Self::Tcp { .. } => false,
+        }
+    }
+
     /// The kind of probe that looks at it.
     #[must_use]
     pub const fn kind(&self) -> ProbeKind {

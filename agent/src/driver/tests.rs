@@ -2,13 +2,13 @@
 
 use prunella_model::command::Challenge;
 use prunella_model::observation::Finding;
-use prunella_model::outcome::{Outcome, Refusal};
+use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::*;
-use crate::execute::{Body, ExecutorParts};
 use crate::fixture::server::{MiniServer, Stream};
 use crate::fixture::{Fleet, Host, delivery, id, intent, web};
+use crate::keeper::{Keeper, KeeperParts};
 
 const HEARTBEAT: Duration = Duration::from_millis(300);
 
@@ -29,19 +29,16 @@ impl Lab {
         let mut membership = fleet.enrol(&host.state);
         let (to, seen) = mpsc::channel(100);
         let senses = Senses::start(Arc::clone(&host.config), to).await.unwrap();
-        let pause = PauseFiles::new(vec![host.state.path("pause")]);
-        let (executor, ends) = Executor::open(ExecutorParts {
+        let keep = Keep::Own(Box::new(Keeper::open(KeeperParts {
             config: Arc::clone(&host.config),
             state: host.state.clone(),
             boot: boot.clone(),
-            membership: &mut membership,
-            body: Body::new(senses.clone()),
-            pause: pause.clone(),
-        });
-        let authority = Authority::new(host.state.clone(), membership.anchor().clone());
+            anchor: membership.anchor().clone(),
+            oath: &mut membership,
+            senses: senses.clone(),
+        })));
         let (config, own_boot) = (Arc::clone(&host.config), boot.clone());
-        let driver =
-            Driver::new(Parts { config, boot: own_boot, membership, authority, senses, executor, ends, pause });
+        let driver = Driver::new(Parts { config, boot: own_boot, membership, senses, keep });
         let driver = tokio::task::spawn_local(driver.run(Stop::watch(None).unwrap(), seen));
         Self { fleet, server, host, boot, driver }
     }

@@ -19,6 +19,7 @@ use prunella_model::{CommandId, Generation, TargetName};
 use prunella_proto::wire;
 use prunella_seal::{Opened, Trust};
 use prunella_ward::{LocalPolicy, Moment, Own, Ward};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub use body::Body;
@@ -26,10 +27,9 @@ pub use body::Body;
 use crate::clock;
 use crate::config::AgentConfig;
 use crate::driver::causes;
-use crate::enrol::Membership;
 use crate::ledger::{Ledger, State};
 use crate::pause::PauseFiles;
-use crate::state_dir::StateDir;
+use crate::state_dir::{StateDir, StateError};
 use crate::uplink::Fresh;
 use course::Course;
 use facts::HostFacts;
@@ -39,7 +39,7 @@ use facts::HostFacts;
 pub const RUNNING_MAX: usize = 32;
 
 /// What a received command came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use]
 pub enum Receipt {
     /// It is on the disk, and on its way.
@@ -68,6 +68,19 @@ struct Running {
     cancelled: Rc<Cell<bool>>,
 }
 
+/// Whose commands are obeyed: one enrolment of one host.
+pub trait Oath {
+    /// Who this host is.
+    fn own(&self) -> Own;
+    /// Whether there has been a ledger. If it is gone although there was one, what was done is not known any more.
+    fn ledger_begun(&self) -> bool;
+    /// Remembers that there is a ledger from now on.
+    ///
+    /// # Errors
+    /// [`StateError`] when that cannot be stored.
+    fn begin_ledger(&mut self) -> Result<(), StateError>;
+}
+
 /// What an [`Executor`] is made of.
 pub struct ExecutorParts<'a> {
     /// `agent.toml`.
@@ -77,7 +90,7 @@ pub struct ExecutorParts<'a> {
     /// The current boot.
     pub boot: BootId,
     /// Who this host is; remembers that there is a ledger.
-    pub membership: &'a mut Membership,
+    pub oath: &'a mut dyn Oath,
     /// What carries steps out.
     pub body: Body,
     /// What pauses this host.
@@ -103,13 +116,12 @@ impl Executor {
     /// everything and says why.
     #[must_use]
     pub fn open(parts: ExecutorParts<'_>) -> (Self, mpsc::Receiver<OutcomeReport>) {
-        let ExecutorParts { config, state, boot, membership, body, pause } = parts;
-        let ledger = recover::open_ledger(&state, membership);
+        let ExecutorParts { config, state, boot, oath, body, pause } = parts;
+        let ledger = recover::open_ledger(&state, oath);
         if let Err(why) = &ledger {
             tracing::error!(target: "prunella::ledger", %why, "only observing");
         }
-        let enrolment = membership.enrolment();
-        let own = Own { fleet: enrolment.fleet.clone(), host: enrolment.host.clone(), enrolment: enrolment.enrolment };
+        let own = oath.own();
         let reports = body.targets();
         let policy = LocalPolicy::of_targets(&reports, config.limits.observe_only, config.limits.repairs_per_hour);
         let mark = ledger.as_ref().map(Ledger::mark).unwrap_or_default();
@@ -152,8 +164,8 @@ impl Executor {
 
     /// Whether only a new enrolment can let this host act again.
     #[must_use]
-    pub fn has_lost_its_ledger(state: &StateDir, membership: &Membership) -> bool {
-        recover::is_lost(state, membership)
+    pub fn has_lost_its_ledger(state: &StateDir, oath: &dyn Oath) -> bool {
+        recover::is_lost(state, oath)
     }
 
     /// Why nothing may be done; none when it may.
@@ -311,6 +323,22 @@ impl Executor {
         if let Ok(ledger) = self.ledger.borrow_mut().as_mut() {
             outcomes.iter().for_each(|id| course::log_failure(ledger.acknowledged(*id)));
         }
+    }
+}
+
+/// Refuses a command without judging it: nothing could be done with it.
+pub(crate) fn refused_outright(command: &SignedCommand, why: &str) -> Receipt {
+    let refusal = Refusal::ObserveOnly { why: why.to_owned() };
+    match named_id(command) {
+        Some(command) => Receipt::Refused(OutcomeReport {
+            command,
+            outcome: Outcome::Refused(refusal),
+            started_at: None,
+            ended_at: clock::wall_now(),
+            notes: Vec::new(),
+            confirmed_by: None,
+        }),
+        None => Receipt::Unnamed(refusal),
     }
 }
 

@@ -11,12 +11,11 @@ use prunella_model::step::{Effect, Step, TargetStep};
 use prunella_model::{ProbeName, TargetName};
 use tokio::time::Instant;
 
-use super::Body;
 use super::body::run_meant;
 use super::course::Course;
+use super::{Body, Oath};
 use crate::clock;
 use crate::driver::causes;
-use crate::enrol::Membership;
 use crate::ledger::{Ledger, LedgerError, Unfinished};
 use crate::pause::PauseFiles;
 use crate::senses::Facts;
@@ -29,24 +28,24 @@ const SETTLE_MAX: Duration = Duration::from_secs(3);
 const SETTLE_LOOK: Duration = Duration::from_millis(20);
 
 /// Opens the ledger of this enrolment, or says why nothing may be done. From then on there must always be one.
-pub(super) fn open_ledger(state: &StateDir, membership: &mut Membership) -> Result<Ledger, String> {
-    let ledger = open(state, membership).map_err(|error| causes(&error))?;
-    if !membership.enrolment().ledger_begun {
-        membership.begin_ledger().map_err(|error| causes(&error))?;
+pub(super) fn open_ledger(state: &StateDir, oath: &mut dyn Oath) -> Result<Ledger, String> {
+    let ledger = open(state, oath).map_err(|error| causes(&error))?;
+    if !oath.ledger_begun() {
+        oath.begin_ledger().map_err(|error| causes(&error))?;
     }
     Ok(ledger)
 }
 
 /// Whether only a new enrolment can let this host act again: what was done before is not known any more.
-pub(super) fn is_lost(state: &StateDir, membership: &Membership) -> bool {
-    matches!(open(state, membership), Err(LedgerError::Lost { .. } | LedgerError::Damaged { .. }))
+pub(super) fn is_lost(state: &StateDir, oath: &dyn Oath) -> bool {
+    matches!(open(state, oath), Err(LedgerError::Lost { .. } | LedgerError::Damaged { .. }))
 }
 
-fn open(state: &StateDir, membership: &Membership) -> Result<Ledger, LedgerError> {
-    let own = membership.enrolment();
+fn open(state: &StateDir, oath: &dyn Oath) -> Result<Ledger, LedgerError> {
+    let own = oath.own();
     let log = format!("{}/{}/{}", own.fleet, own.host, own.enrolment);
     // Each enrolment has its own file, so that a damaged one is kept for whoever looks into it.
-    Ledger::open(&state.path(&format!("ledger-{}", own.enrolment)), &log, own.ledger_begun)
+    Ledger::open(&state.path(&format!("ledger-{}", own.enrolment)), &log, oath.ledger_begun())
 }
 
 /// Whether the host has been up ever since a command was accepted.

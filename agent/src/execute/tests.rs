@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::authority::Authority;
+use crate::enrol::Membership;
 use crate::fixture::{Fleet, Host, delivery, id, intent, web};
 use crate::senses::{Sensed, Senses};
 
@@ -45,7 +46,7 @@ impl Lab {
             config: Arc::clone(&host.config),
             state: host.state.clone(),
             boot: boot.clone(),
-            membership: &mut membership,
+            oath: &mut membership,
             body: Body::new(senses.clone()),
             pause: PauseFiles::new(vec![host.state.path("pause")]),
         });

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::board::{Board, Look, Say, Series, Slot};
 use crate::config::{AgentConfig, ProbeConfig, Subject, TargetConfig};
+use crate::senses::Part;
 use crate::services::Services;
 use crate::snapshot::Snapshots;
 
@@ -54,27 +55,43 @@ pub(crate) struct Set {
     probes: Vec<Probe>,
     /// Where the service manager of each target says what it sees.
     pub(crate) process_slots: BTreeMap<TargetName, Slot>,
+    /// Probes that look in the other half of the agent.
+    pub(crate) foreign: Vec<(TargetName, ProbeName)>,
 }
 
 impl Set {
-    pub(crate) fn new(config: &AgentConfig, board: &Board, snapshots: &Arc<Snapshots>) -> Self {
-        let mut set = Self { probes: Vec::new(), process_slots: BTreeMap::new() };
+    pub(crate) fn new(config: &AgentConfig, board: &Board, snapshots: &Arc<Snapshots>, part: &Part) -> Self {
+        let mut set = Self { probes: Vec::new(), process_slots: BTreeMap::new(), foreign: Vec::new() };
         let host = TargetName::host();
-        let slot = board.add_probe(&host, &config.host_probe.name, config.host_probe.subject.kind());
-        let kind = Kind::Host(host::Host::new(board));
-        set.probes.push(Probe {
-            target: host,
-            name: config.host_probe.name.clone(),
-            slot,
-            interval: config.host_probe.interval,
-            kind,
-        });
+        let probe = &config.host_probe;
+        if part.looks(&probe.subject) {
+            let slot = board.add_probe(&host, &probe.name, probe.subject.kind());
+            let kind = Kind::Host(host::Host::new(board));
+            set.probes.push(Probe { target: host, name: probe.name.clone(), slot, interval: probe.interval, kind });
+        } else {
+            set.foreign(&host, probe, board, part);
+        }
         for target in &config.targets {
             for probe in &target.probes {
-                set.add(target, probe, board, snapshots);
+                if part.looks(&probe.subject) {
+                    set.add(target, probe, board, snapshots);
+                } else {
+                    set.foreign(&target.name, probe, board, part);
+                }
             }
         }
         set
+    }
+
+    /// Only the helper judges, so only there it matters what the other half's probes see.
+    fn foreign(&mut self, target: &TargetName, probe: &ProbeConfig, board: &Board, part: &Part) {
+        match part {
+            Part::Whole | Part::Network => {}
+            Part::Helper(_) => {
+                board.add_foreign(target, &probe.name, probe.subject.kind());
+                self.foreign.push((target.clone(), probe.name.clone()));
+            }
+        }
     }
 
     fn add(&mut self, target: &TargetConfig, probe: &ProbeConfig, board: &Board, snapshots: &Arc<Snapshots>) {
@@ -158,6 +175,14 @@ impl Orders {
     /// Look now: something has changed there.
     pub(crate) fn changed(&self) {
         self.news.notify_one();
+    }
+
+    /// A foreign probe found its target Up; only the first good answer of a burst matters.
+    pub(crate) fn foreign_up(&self, target: &TargetName, probe: &ProbeName) {
+        let burst = self.take().burst.filter(|it| Instant::now() < it.until);
+        if let Some(burst) = burst {
+            let _ = burst.up.try_send((target.clone(), probe.clone()));
+        }
     }
 
     /// Look again and again, for at most `lasting`.

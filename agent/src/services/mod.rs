@@ -179,6 +179,11 @@ impl Services {
         Self { services }
     }
 
+    /// No services: the other half of the agent has them.
+    pub(crate) fn none() -> Self {
+        Self { services: BTreeMap::new() }
+    }
+
     /// Takes hold of services that run already, and starts those that shall start with the agent.
     pub(crate) async fn begin(&self) {
         for service in self.services.values() {
