@@ -264,9 +264,8 @@ async fn ten_thousand_signed_programs_have_no_effect_outside_the_local_policy() 
             let signed = Delivery { generation, ..delivery(&program, challenge, counter) };
             write(&mut it, &Ask::Command(Box::new(lab.fleet.deliver(&signed)))).await.unwrap();
             let receipt = loop {
-                match read::<Tell>(&mut it, TELL_MAX).await.unwrap().unwrap() {
-                    Tell::Receipt(receipt) => break *receipt,
-                    _ => {}
+                if let Tell::Receipt(receipt) = read::<Tell>(&mut it, TELL_MAX).await.unwrap().unwrap() {
+                    break *receipt;
                 }
             };
             if let Receipt::Accepted(_) = receipt {
@@ -340,9 +339,8 @@ async fn a_half_that_has_been_taken_over_cannot_swear_the_helper_to_another_enro
         let mut it = UnixStream::connect(lab.host.dir.path().join("socket")).await.unwrap();
         write(&mut it, &Ask::Hello { protocol: protocol::PROTOCOL, enrolment: 9 }).await.unwrap();
         let said = loop {
-            match read::<Tell>(&mut it, TELL_MAX).await.unwrap().unwrap() {
-                Tell::Everything(it) => break it.standing,
-                _ => {}
+            if let Tell::Everything(it) = read::<Tell>(&mut it, TELL_MAX).await.unwrap().unwrap() {
+                break it.standing;
             }
         };
         assert!(said.observe_only.is_some_and(|why| why.contains("obeys enrolment 1")));
