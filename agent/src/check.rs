@@ -157,21 +157,24 @@ fn why_not(target: &TargetConfig, step: StepKind) -> Option<String> {
         let error = access(path, Access::WRITE_OK).err()?;
         Some(format!("{} cannot be written ({error})", path.display()))
     };
-    match step {
-        StepKind::StartService | StepKind::StopService | StepKind::RestartService | StepKind::SignalProcess => {
-            match &target.manager {
-                ManagerConfig::None => Some("it has no manager".to_owned()),
-                ManagerConfig::Command(_) => None,
-                ManagerConfig::Systemd { unit } => {
-                    Some(format!("systemd lets only root manage {unit}, unless a polkit rule says otherwise"))
-                }
+    let service = [StepKind::StartService, StepKind::StopService, StepKind::RestartService, StepKind::SignalProcess];
+    if service.contains(&step) {
+        return match &target.manager {
+            ManagerConfig::None => Some("it has no manager".to_owned()),
+            ManagerConfig::Command(_) => None,
+            ManagerConfig::Systemd { unit } => {
+                Some(format!("systemd lets only root manage {unit}, unless a polkit rule says otherwise"))
             }
-        }
-        StepKind::CleanDirectory => target.directories.iter().find_map(|it| unwritable(&it.path)),
-        StepKind::RestoreFile => {
-            target.files.iter().find_map(|it| unwritable(it.path.parent().unwrap_or(Path::new("."))))
-        }
+        };
     }
+    if step == StepKind::CleanDirectory {
+        return target.directories.iter().find_map(|it| unwritable(&it.path));
+    }
+    if step == StepKind::RestoreFile {
+        return target.files.iter().find_map(|it| unwritable(it.path.parent().unwrap_or(Path::new("."))));
+    }
+    // What a declared part takes is tried by its own rehearsal before each step.
+    None
 }
 
 #[cfg(test)]
