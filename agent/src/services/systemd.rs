@@ -139,13 +139,15 @@ impl SystemdService {
             return Ok(connection.clone());
         }
         let connection = Connection::system().await.map_err(|error| bus_error(&error))?;
+        // Once for each connection: systemd refuses to be asked again.
+        let manager = ManagerProxy::new(&connection).await.map_err(|error| bus_error(&error))?;
+        manager.subscribe().await.map_err(|error| bus_error(&error))?;
         Ok(bus.insert(connection).clone())
     }
 
     async fn follow(&self) -> Result<(), ServiceError> {
         let connection = &self.bus().await?;
         let manager = ManagerProxy::new(connection).await.map_err(|error| bus_error(&error))?;
-        manager.subscribe().await.map_err(|error| bus_error(&error))?;
         let path = manager.load_unit(&self.unit).await.map_err(|error| bus_error(&error))?;
         let building = UnitProxy::builder(connection).path(path).map_err(|error| bus_error(&error))?;
         let unit = building.build().await.map_err(|error| bus_error(&error))?;
@@ -214,7 +216,6 @@ impl SystemdService {
         let manager = ManagerProxy::new(&self.bus().await?).await.map_err(|error| bus_error(&error))?;
         // Before asking, so that a quick end is not missed.
         let mut ends = manager.receive_job_removed().await.map_err(|error| bus_error(&error))?;
-        manager.subscribe().await.map_err(|error| bus_error(&error))?;
         let asked = match verb {
             Verb::Start => manager.start_unit(&self.unit, "replace").await,
             Verb::Stop => manager.stop_unit(&self.unit, "replace").await,
