@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "prunella/agent/v1/agent.proto",
     "prunella/agent/v1/command.proto",
     "prunella/control/v1/admin.proto",
@@ -12,6 +12,7 @@ const FILES: [&str; 8] = [
     "prunella/control/v1/fleet.proto",
     "prunella/control/v1/health.proto",
     "prunella/control/v1/incident.proto",
+    "prunella/control/v1/learning.proto",
     "prunella/control/v1/optimiser.proto",
 ];
 

@@ -16,6 +16,7 @@ use prunella_proto::control::v1::event_service_client::EventServiceClient;
 use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
 use prunella_proto::control::v1::health_service_client::HealthServiceClient;
 use prunella_proto::control::v1::incident_service_client::IncidentServiceClient;
+use prunella_proto::control::v1::learning_service_client::LearningServiceClient;
 use prunella_proto::control::v1::optimiser_service_client::OptimiserServiceClient;
 use prunella_proto::dial::{DialError, DialOptions, dial, find_cause};
 use serde::Deserialize;
@@ -219,6 +220,13 @@ impl Client {
     #[must_use]
     pub fn health(&self) -> HealthServiceClient<Authorised> {
         HealthServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_MAX)
+    }
+
+    /// Questions about what was learned.
+    #[must_use]
+    pub fn learning(&self) -> LearningServiceClient<Authorised> {
+        LearningServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_MAX)
     }
 

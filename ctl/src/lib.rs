@@ -118,6 +118,8 @@ enum Verb {
     Optimize(commands::optimize::OptimizeArgs),
     /// How much of what can run out is used, and how long it lasts.
     Capacity(commands::capacity::CapacityArgs),
+    /// What was learned: recurring faults, what helps, what is expected, and exchange with other fleets.
+    Learning(commands::learning::LearningArgs),
     /// Groups of targets, and what their brakes leave through.
     Groups(commands::groups::GroupsArgs),
     /// Set the mode of the fleet or a group at run time.
@@ -173,6 +175,7 @@ pub fn main() -> ExitCode {
         Verb::Topology(it) => it.run(&cli.common),
         Verb::Optimize(it) => it.run(&cli.common),
         Verb::Capacity(it) => it.run(&cli.common),
+        Verb::Learning(it) => it.run(&cli.common),
         Verb::Groups(it) => it.run(&cli.common),
         Verb::Mode(it) => it.run(&cli.common),
         Verb::Maintenance(it) => it.run(&cli.common),

@@ -119,7 +119,7 @@ pub fn incident(text: &str) -> anyhow::Result<IncidentKey> {
 pub fn short(name: &str) -> String {
     match name.split('/').collect::<Vec<_>>()[..] {
         ["hosts", host, "targets", target] => format!("{host}/{target}"),
-        ["hosts" | "incidents" | "maintenances" | "opportunities", only] => only.to_owned(),
+        ["hosts" | "incidents" | "insights" | "maintenances" | "opportunities", only] => only.to_owned(),
         _ => name.to_owned(),
     }
 }

@@ -18,6 +18,7 @@ use crate::rpc::events::Events;
 use crate::rpc::fleet::Fleet;
 use crate::rpc::gate::{self, Gate};
 use crate::rpc::incidents::Incidents;
+use crate::rpc::learning::Learning;
 use crate::rpc::listen::{Control, Door};
 use crate::rpc::optimiser::Optimiser;
 use crate::serve::{Addresses, ServeError};
@@ -106,6 +107,7 @@ pub(crate) fn services(
         },
         incidents: Incidents { inbox: inbox.clone(), history: loaded.archive.clone(), answered: Arc::default() },
         health: crate::rpc::health::Health { inbox: inbox.clone() },
+        learning: Learning { inbox: inbox.clone(), clock: clock.clone() },
         optimiser: Optimiser { inbox: inbox.clone() },
         events: Events { feed: Arc::clone(feed) },
         admin: Admin {

@@ -24,6 +24,7 @@ pub mod groups;
 pub mod health;
 pub mod hosts;
 pub mod incidents;
+pub mod learning;
 pub mod maintenance;
 pub mod mode;
 pub mod optimize;

@@ -102,6 +102,29 @@ pub(crate) const TABLE: &[Short] = &[
         fixed: THROUGH_API,
         ..get("/repairs/{id}", "IncidentService", "CancelIncident", "Cancels what is done about an incident.")
     },
+    get("/learning/insights", "LearningService", "ListInsights", "Recurring faults, and which repair helps."),
+    Short {
+        id: Some(("name", "hosts/")),
+        ..get(
+            "/learning/health/{id}",
+            "LearningService",
+            "GetTargetHealth",
+            "One target: its health, its faults, and what is expected. {id} is HOST%2Ftargets%2FTARGET.",
+        )
+    },
+    get("/learning/predictions", "LearningService", "ListPredictions", "What is expected to happen."),
+    Short {
+        id: Some(("name", "hosts/")),
+        ..get(
+            "/learning/predictions/{id}",
+            "LearningService",
+            "ListPredictions",
+            "What is expected of a host (HOST) or a target (HOST%2Ftargets%2FTARGET).",
+        )
+    },
+    get("/learning/recommendations", "LearningService", "ListRecommendations", "What a person might do, and why."),
+    get("/learning/export", "LearningService", "ExportKnowledge", "Everything that was learned, as a document."),
+    post("/learning/import", "LearningService", "ImportKnowledge", "Takes in what a fleet exported."),
     Short { fixed: FLEET, ..get("/api/health", "HealthService", "GetHealth", "The fleet's health.") },
     get("/api/healing/status", "FleetService", "GetFleet", "The fleet at a glance."),
     Short { fixed: OPEN, ..get("/api/healing/issues", "IncidentService", "ListIncidents", "Open incidents.") },

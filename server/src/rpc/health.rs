@@ -70,7 +70,8 @@ fn wanted(text: &str) -> Result<HealthName, Status> {
     })
 }
 
-fn health(it: &HealthView) -> pb::Health {
+/// The health of one thing, with its history.
+pub(super) fn health(it: &HealthView) -> pb::Health {
     let part = |it: &prunella_engine::view::PartView| pb::HealthPart {
         name: it.name.to_owned(),
         score: it.score,

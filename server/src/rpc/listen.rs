@@ -13,6 +13,7 @@ use prunella_proto::control::v1::event_service_server::EventServiceServer;
 use prunella_proto::control::v1::fleet_service_server::FleetServiceServer;
 use prunella_proto::control::v1::health_service_server::HealthServiceServer;
 use prunella_proto::control::v1::incident_service_server::IncidentServiceServer;
+use prunella_proto::control::v1::learning_service_server::LearningServiceServer;
 use prunella_proto::control::v1::optimiser_service_server::OptimiserServiceServer;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -29,6 +30,7 @@ use super::fleet::Fleet;
 use super::gate::{Gate, GateLayer};
 use super::health::Health;
 use super::incidents::Incidents;
+use super::learning::{Learning, MESSAGE_MAX as LEARNING_MESSAGE_MAX};
 use super::optimiser::Optimiser;
 
 /// The most agents that are connected at the same time, and as many again that reconnect. Fewer where the system does
@@ -116,6 +118,8 @@ pub struct Control {
     pub fleet: Fleet,
     /// `IncidentService`.
     pub incidents: Incidents,
+    /// `LearningService`.
+    pub learning: Learning,
     /// `OptimiserService`.
     pub optimiser: Optimiser,
     /// `EventService`.
@@ -143,6 +147,11 @@ impl Control {
             .add_service(
                 IncidentServiceServer::new(self.incidents)
                     .max_decoding_message_size(CONTROL_MESSAGE_MAX)
+                    .max_encoding_message_size(ANSWER_MAX),
+            )
+            .add_service(
+                LearningServiceServer::new(self.learning)
+                    .max_decoding_message_size(LEARNING_MESSAGE_MAX)
                     .max_encoding_message_size(ANSWER_MAX),
             )
             .add_service(

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod health;
 pub mod incident_view;
 pub mod incidents;
+pub mod learning;
 pub mod listen;
 pub mod name;
 pub mod optimiser;
@@ -50,6 +51,7 @@ async fn ask(inbox: &Inbox, by: OperatorName, request: prunella_engine::Request)
 fn answer(reply: Reply) -> Result<(Option<IncidentId>, String), Status> {
     match reply {
         Reply::Done { incident, message } => Ok((incident, message)),
+        Reply::Learned { new, .. } => Ok((None, format!("{new} new"))),
         Reply::NotFound { what } => Err(error::not_found(&what)),
         Reply::Refused { reason, message } => Err(error::refused(&reason, message)),
     }

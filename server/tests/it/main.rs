@@ -7,6 +7,8 @@ mod healing;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod learning;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod membership;

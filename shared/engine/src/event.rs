@@ -7,6 +7,7 @@ use prunella_model::command::Intent;
 use prunella_model::event::FleetEvent;
 use prunella_model::host::HostReport;
 use prunella_model::incident::Severity;
+use prunella_model::knowledge::Lore;
 use prunella_model::observation::Frame;
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{FleetPolicy, Mode, Scope};
@@ -111,7 +112,7 @@ pub enum Event {
 }
 
 /// What an operator may ask of the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     /// Stop repairing.
     Pause {
@@ -195,6 +196,11 @@ pub enum Request {
         /// What is wrong, in a line.
         summary: String,
     },
+    /// Take in what another fleet has learned, or what this one had.
+    Import {
+        /// What [`crate::Engine::lore`] gave there.
+        lore: Box<Lore>,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -206,6 +212,15 @@ pub enum Reply {
         incident: Option<IncidentId>,
         /// What was done, in a line.
         message: String,
+    },
+    /// Knowledge was taken in.
+    Learned {
+        /// Records of other fleets that are new, or newer than what was known.
+        new: usize,
+        /// Records of this fleet that it had lost.
+        restored: usize,
+        /// Records that change nothing.
+        known: usize,
     },
     /// There is no such thing.
     NotFound {

@@ -28,6 +28,7 @@ mod intake;
 mod invariants;
 mod key;
 mod knowledge;
+pub mod lore;
 #[cfg(any(test, feature = "mutants"))]
 mod mutants;
 mod optimise;

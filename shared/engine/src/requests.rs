@@ -36,6 +36,7 @@ impl Engine {
             Request::Optimise { opportunity, why, dry_run } => self.optimise(by, &opportunity, &why, dry_run),
             Request::Cancel { incident, why } => self.cancel(by, incident, &why),
             Request::Report { target, severity, summary } => self.report(by, &target, severity, summary),
+            Request::Import { lore } => self.import(by, *lore),
         };
         self.out.replies.push(Decision::Reply { token, reply });
     }

@@ -1,6 +1,7 @@
 //! What the engine believes, for people to read. Views are made on request and never change anything.
 
 mod health;
+mod learning;
 
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use prunella_model::{
 };
 
 pub use health::{Course, HealthName, HealthView, Level, PartView, Risk, TrendView};
+pub(crate) use learning::place;
+pub use learning::{Advice, Foreseen, Help, Insight, Prediction, Recommendation, SelfRecovery, TargetOutlook};
 
 /// How a host stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

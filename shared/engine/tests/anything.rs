@@ -392,6 +392,7 @@ fn play(words: &[Word]) -> Result<Vec<Decision>, TestCaseError> {
     let now = world.now;
     let _ = (world.engine.groups(now), world.engine.maintenances(now), world.engine.rollout(now));
     let _ = (world.engine.fleet(now), world.engine.brakes(now), world.engine.knowledge());
+    let _ = (world.engine.insights(now, None, 9), world.engine.predictions(now), world.engine.recommendations(now));
     for host in world.engine.hosts(now) {
         let _ = world.engine.targets(now, &host.host);
     }

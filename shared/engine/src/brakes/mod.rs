@@ -23,6 +23,8 @@ mod target;
 mod throttle;
 mod unpromising;
 
+pub(crate) use unpromising::hopeless;
+
 use prunella_model::incident::{Hold, Release, Severity};
 use prunella_model::policy::FleetPolicy;
 use prunella_model::{BrakeName, RepairName, Timestamp};

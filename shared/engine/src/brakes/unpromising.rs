@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Ask, Brake, Class, Stop};
+use crate::cause::Cause;
+use crate::choose::Belief;
 use crate::choose::draw::beta_quantile;
 use crate::incident::learn::in_vain;
 use crate::repairs;
@@ -46,14 +48,11 @@ impl Brake for Unpromising {
         let after = in_vain(&ask.case.it.attempts);
         let book = &ask.engine.book;
         let belief = book.belief(&subject, &after, ask.repair, prior, ask.now());
-        let (lower, trials) = (beta_quantile(1.0 - SURE, belief.heads, belief.tails), belief.trials);
-        let deadline = ask.engine.policy.verification.deadline.as_secs_f64();
-        let nothing = 1.0 - libm::exp(-deadline / ask.cause.self_recovery().as_secs_f64());
-        let nothing = nothing.max(NOTHING_LEAST);
-        let last = book.last_trial(&subject, ask.repair)?;
-        if trials < TRIALS_LEAST || lower >= nothing || ask.now().since(last) >= AGAIN {
+        let (lower, nothing) = hopeless(&belief, ask.cause, ask.engine.policy.verification.deadline)?;
+        if ask.now().since(book.last_trial(&subject, ask.repair)?) >= AGAIN {
             return None;
         }
+        let trials = belief.trials;
         let why = format!(
             "{} is in shadow: {trials:.0} trials show no more than {:.0} % for it, and doing nothing promises {:.0} %",
             ask.repair,
@@ -62,4 +61,16 @@ impl Brake for Unpromising {
         );
         Some(Stop::Person { why })
     }
+}
+
+/// Whether experience, of enough trials, does not show that a repair helps more than doing nothing: the least that it may be
+/// hoped to help, and what doing nothing gives within the time that a verdict takes. Null otherwise.
+pub(crate) fn hopeless(belief: &Belief, cause: Cause, deadline: Duration) -> Option<(f64, f64)> {
+    if belief.trials < TRIALS_LEAST {
+        return None;
+    }
+    let lower = beta_quantile(1.0 - SURE, belief.heads, belief.tails);
+    let nothing = 1.0 - libm::exp(-deadline.as_secs_f64() / cause.self_recovery().as_secs_f64());
+    let nothing = nothing.max(NOTHING_LEAST);
+    (lower < nothing).then_some((lower, nothing))
 }

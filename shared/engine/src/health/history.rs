@@ -37,6 +37,11 @@ impl History {
         self.scores.push_back((at, score));
     }
 
+    /// The latest score and when it was taken.
+    pub(crate) fn last(&self) -> Option<(Timestamp, f64)> {
+        self.scores.back().copied()
+    }
+
     /// The scores, oldest first.
     pub(crate) fn scores(&self) -> Vec<(Timestamp, f64)> {
         self.scores.iter().copied().collect()

@@ -11,7 +11,7 @@ use super::layers::{LAYERS, mean};
 use crate::Engine;
 use crate::key::{Key, at, next};
 use crate::timers::Timer;
-use crate::view::{Course, HealthName, HealthView, Level, PartView, Risk};
+use crate::view::{Course, HealthName, HealthView, Level, PartView, Risk, TrendView};
 
 /// A change of level by less than this is not announced: a score on the border must not say so each minute.
 const WORTH: f64 = 2.0;
@@ -243,6 +243,17 @@ impl Engine {
             self.present_targets().into_iter().map(|key| (self.reference(key), key)).collect();
         all.sort();
         all.into_iter().map(|(_, key)| self.target_health(key)).collect()
+    }
+
+    /// The latest score and the trend of everything that has one, by resource name.
+    pub(crate) fn trends(&self) -> Vec<(String, (Timestamp, f64), TrendView)> {
+        let hosts = self
+            .names
+            .iter()
+            .filter_map(|(id, index)| Some((format!("hosts/{id}"), self.records.hosts.get(at(*index))?)));
+        let services = self.records.services.iter().map(|(name, it)| (format!("services/{name}"), it));
+        let all = std::iter::once(("fleet".to_owned(), &self.records.fleet)).chain(services).chain(hosts);
+        all.filter_map(|(name, it)| Some((name, it.last()?, it.trend()?))).collect()
     }
 
     fn fleet_view(&self) -> HealthView {

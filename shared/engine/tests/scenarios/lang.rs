@@ -19,7 +19,7 @@
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
 //! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT ·
 //! optimise KIND [dry] (the best of that kind)
-//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | opportunities | capacities | commands | knowledge | groups | rollout
+//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | opportunities | capacities | commands | knowledge | insights | predictions | recommendations | groups | rollout
 //! (any request may end with by=NAME)
 //! propose standard key=value                     a policy that is rolled out; `ask stop WHY` gives it up
 //! each h1..h12 LINE with {}

@@ -463,6 +463,9 @@ impl World {
             }
             Decision::Reply { reply, .. } => match reply {
                 Reply::Done { message, .. } => self.say(&format!("reply: {message}")),
+                Reply::Learned { new, restored, known } => {
+                    self.say(&format!("reply: {new} new, {restored} restored, {known} known"));
+                }
                 Reply::NotFound { what } => self.say(&format!("reply: not found: {what}")),
                 Reply::Refused { reason, message } => self.say(&format!("reply: {reason}: {message}")),
             },

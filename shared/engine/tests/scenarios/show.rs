@@ -1,6 +1,7 @@
 //! What `show` prints of the engine's state.
 
 use prunella_engine::Engine;
+use prunella_engine::view::Insight;
 use prunella_model::incident::IncidentState;
 use prunella_model::knowledge::KnowledgeRecord;
 use prunella_model::{HostId, TargetRef, Timestamp};
@@ -129,6 +130,25 @@ impl World {
                 }
             });
         }
+        if what == "insights" {
+            lines.extend(self.engine.insights(self.now, None, 100).iter().map(insight));
+        }
+        if what == "predictions" {
+            lines.extend(self.engine.predictions(self.now).iter().map(|it| {
+                let (at, sure) = (it.at.since(self.now).as_secs_f64() / 60.0, it.confidence * 100.0);
+                format!(
+                    "{} in {at:.0} min, {sure:.0} % sure: {}: {}",
+                    it.kind.as_str(),
+                    it.summary,
+                    it.evidence.join("; ")
+                )
+            }));
+        }
+        if what == "recommendations" {
+            lines.extend(self.engine.recommendations(self.now).iter().map(|it| {
+                format!("{} ({} incidents): {}: {}", it.kind.as_str(), it.incidents, it.text, it.evidence.join("; "))
+            }));
+        }
         if what == "knowledge" {
             let known = self.engine.knowledge();
             let line = |it: &KnowledgeRecord| {
@@ -138,6 +158,30 @@ impl World {
         }
         lines.iter().for_each(|line| self.say(line));
     }
+}
+
+/// What is known of one fault.
+fn insight(it: &Insight) -> String {
+    let helps: Vec<String> = it
+        .helps
+        .iter()
+        .map(|it| {
+            let (chance, low, high) = (it.chance * 100.0, it.low * 100.0, it.high * 100.0);
+            let shadow = if it.shadow { ", in shadow" } else { "" };
+            format!("{} {chance:.0} % ({low:.0}–{high:.0}){shadow}", it.repair)
+        })
+        .collect();
+    let (subject, alone) = (&it.subject, &it.self_recovery);
+    format!(
+        "{} of {} from {}: {} incidents, {} by themselves, {} to a person; {}",
+        subject.rule,
+        subject.kind,
+        subject.cause,
+        it.incidents,
+        alone.incidents,
+        it.escalated,
+        helps.join(", ")
+    )
 }
 
 /// What is amiss in what needs what.

@@ -1,4 +1,6 @@
-use prunella_model::{CauseName, RuleName};
+use std::time::Duration;
+
+use prunella_model::{CauseName, RuleName, Timestamp};
 
 use super::*;
 
@@ -100,11 +102,12 @@ fn other_fleets_hint_and_ones_own_experience_decides() {
         updated_at,
         ..away.knowledge().next().unwrap().clone()
     };
-    assert!(home.put(foreign(at(1))));
+    let take = |home: &mut Book, record| home.merge(vec![record], Vec::new()).0.len();
+    assert_eq!(take(&mut home, foreign(at(1))), 1);
     let hinted = chance(&home, &web, at(1));
     assert!((hinted - 9.0 / 10.0).abs() < 1e-9, "20 trials elsewhere count as 8: {hinted}");
-    assert!(!home.put(foreign(at(1))), "the same again is no news");
-    assert!(!home.put(foreign(at(0))), "nor is what is older");
+    assert_eq!(take(&mut home, foreign(at(1))), 0, "the same again is no news");
+    assert_eq!(take(&mut home, foreign(at(0))), 0, "nor is what is older");
     assert!((chance(&home, &web, at(1)) - hinted).abs() < 1e-12);
     teach(&mut home, &web, Lesson::Failed(SECOND), 20, at(1));
     assert!(chance(&home, &web, at(1)) < 0.35);
