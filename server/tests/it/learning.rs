@@ -79,7 +79,7 @@ async fn knowledge_is_exported_imported_and_survives_a_restart() {
     let it = before.first().unwrap();
     assert_eq!((it.incidents, it.incidents_elsewhere), (0, 6));
     let help = it.helps.first().unwrap();
-    assert!(help.repair == "restart_service" && help.trials_elsewhere > 5.9 && help.low < help.chance, "{help:?}");
+    assert!(help.repair == "restart_service" && help.trials_elsewhere > 5.5 && help.low < help.chance, "{help:?}");
 
     let fleet = fleet.restart().await;
     let mut client = LearningServiceClient::new(fleet.admin().await);

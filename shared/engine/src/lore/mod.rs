@@ -170,12 +170,14 @@ impl Engine {
         let repair = &lesson.repair;
         let belief = self.book.belief(subject, &lesson.after, repair, prior(repair, cause), now);
         let deadline = self.policy.verification.deadline;
+        // Half a trial each way more (Jeffreys), so that a good name alone never looks like certainty.
+        let bound = |p| beta_quantile(p, belief.heads + 0.5, belief.tails + 0.5);
         Help {
             repair: repair.clone(),
             after: lesson.after.clone(),
             chance: belief.mean(),
-            low: beta_quantile(1.0 - SURE, belief.heads, belief.tails),
-            high: beta_quantile(SURE, belief.heads, belief.tails),
+            low: bound(1.0 - SURE).min(belief.mean()),
+            high: bound(SURE).max(belief.mean()),
             healed: 0.0,
             failed: 0.0,
             censored: 0,
