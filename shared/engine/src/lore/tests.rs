@@ -132,12 +132,15 @@ fn a_newer_record_of_another_fleet_replaces_the_older_one() {
     assert_eq!(home.insights(at(80), None, 9).first().map(|it| it.elsewhere), Some(13));
 }
 
+/// Makes a document say what cannot be.
+type Spoil = fn(&mut Lore);
+
 #[test]
 fn nothing_that_cannot_be_is_taken_in() {
     let (mut away, mut home) = (fleet("away"), fleet("home"));
     live(&mut away, &subject("unresponsive", "web"), 4, 6, false);
     home.now = at(60);
-    let bad: [(&str, fn(&mut Lore)); 12] = [
+    let bad: [(&str, Spoil); 12] = [
         ("schema 2 is not 1", |it| it.schema = 2),
         ("healed and failed", |it| it.knowledge[0].healed = f64::NAN),
         ("healed and failed", |it| it.knowledge[0].failed = -1.0),
