@@ -23,7 +23,7 @@ Examples:
 JSON: {id, state, state_detail, fault: {rule, target, symptom, severity, fingerprint, since, summary}, also: [fault],
   opened, recovered, closed, closing, upstream, diagnosis: {category, cause, cause_target, confidence, priority,
   affected, evidence, rejected, recommended}, shared: {kind, attribute, cause, failing, sharing, others_failing, others,
-  rate, base_rate, chance}, attempts: [{number, repair, command, steps, because, decided, outcome,
+  rate, base_rate, chance}, response: {due, begun, missed}, attempts: [{number, repair, command, steps, because, decided, outcome,
   outcome_detail, outcome_time, verdict, verdict_time, verdict_evidence, undoes, alternatives}], holds, released,
   stages, advice: {action, text, command}}. What does not exist is null."
 );
@@ -115,6 +115,7 @@ mod tests {
                            because it helped 12 of 12 times
             Verified       recovered 18 ms after the fault: answered in 0.3 ms
             Left alone     h2/api, h1/web: only suffer from it; repairing them would not help while h3/db is broken
+            Response       begun after 0.2 ms of 60 s allowed
             Over           recovered 18 ms after the fault; closed 11:59:00.000 UTC
 
             Evidence (host's clock, UTC)
@@ -190,6 +191,11 @@ mod tests {
               "upstream": null,
               "diagnosis": null,
               "shared": null,
+              "response": {
+                "due": null,
+                "begun": null,
+                "missed": null
+              },
               "attempts": [],
               "holds": [],
               "released": [],

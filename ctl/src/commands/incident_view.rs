@@ -22,6 +22,8 @@ pub(super) struct IncidentView {
     pub(super) diagnosis: Option<DiagnosisView>,
     /// What its victims share, when it stands for several hosts.
     pub(super) shared: Option<SharedView>,
+    /// How soon it must be responded to, and was.
+    pub(super) response: ResponseView,
     pub(super) attempts: Vec<AttemptView>,
     pub(super) holds: Vec<HoldView>,
     pub(super) released: Vec<HoldView>,
@@ -90,6 +92,19 @@ impl SharedView {
             base_rate: it.base_rate,
             chance: it.chance,
         }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ResponseView {
+    pub(super) due: Time,
+    pub(super) begun: Time,
+    pub(super) missed: Time,
+}
+
+impl ResponseView {
+    fn of(it: pb::Response) -> Self {
+        Self { due: it.due_time.into(), begun: it.begin_time.into(), missed: it.miss_time.into() }
     }
 }
 
@@ -185,6 +200,7 @@ impl IncidentView {
             upstream: it.upstream.as_deref().map(short),
             diagnosis: it.diagnosis.map(DiagnosisView::of),
             shared: it.shared.map(SharedView::of),
+            response: ResponseView::of(it.response.unwrap_or_default()),
             attempts: it.attempts.into_iter().map(AttemptView::of).collect(),
             holds: it.holds.into_iter().map(HoldView::of).collect(),
             released: it.released.into_iter().map(HoldView::of).collect(),

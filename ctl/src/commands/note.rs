@@ -53,6 +53,9 @@ fn summary(it: &IncidentView, now: Time) -> String {
     if let Some(left) = left_alone(it) {
         say("Left alone", left);
     }
+    if let Some(text) = response(it, now) {
+        say("Response", text);
+    }
     for hold in &it.holds {
         say("Held", format!("by {} until {}: {}", hold.brake, hold.release(now), hold.why));
     }
@@ -147,6 +150,21 @@ fn left_alone(it: &IncidentView) -> Option<String> {
     }
     let them = if victims.len() == 1 { "suffers from it; repairing it" } else { "suffer from it; repairing them" };
     Some(format!("{}: only {them} would not help while {} is broken", victims.join(", "), found.cause_target))
+}
+
+/// How soon something was begun, or should be.
+fn response(it: &IncidentView, now: Time) -> Option<String> {
+    let within = it.response.due.since(it.opened).map(|span| format!(" of {} allowed", output::span(span)));
+    let within = within.unwrap_or_default();
+    if it.response.missed.0.is_some() {
+        let late = it.response.begun.since(it.opened);
+        let late = late.map_or("nothing yet".to_owned(), |span| format!("begun after {}", output::span(span)));
+        return Some(format!("too late: missed at {} UTC{within}; {late}", it.response.missed.clock(now)));
+    }
+    if let Some(span) = it.response.begun.since(it.opened) {
+        return Some(format!("begun after {}{within}", output::span(span)));
+    }
+    (it.state != "closed" && it.response.due.0.is_some()).then(|| format!("due {}", it.response.due.relative(now)))
 }
 
 fn over(it: &IncidentView, now: Time) -> String {

@@ -73,6 +73,7 @@ pub(super) fn repaired() -> pb::Incident {
         name: "incidents/6740e3a0-17".to_owned(),
         fault: fault("h3/targets/db", "process_down", "db's process ended by signal 9"),
         open_time: at(-120, 512_400),
+        response: Some(pb::Response { due_time: at(-60, 512_400), begin_time: at(-120, 512_600), miss_time: None }),
         state: pb::incident::State::Closed.into(),
         state_detail: "repaired".to_owned(),
         diagnosis: Some(diagnosis),

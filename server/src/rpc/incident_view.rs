@@ -2,7 +2,7 @@
 
 use prunella_engine::advice::Advice;
 use prunella_model::incident::{
-    Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Gain, Hold, Incident, IncidentState, Release,
+    Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Gain, Hold, Incident, IncidentState, Release, Response,
     SharedCause, StageRecord,
 };
 use prunella_model::outcome::Outcome;
@@ -41,6 +41,7 @@ pub fn incident(it: &Incident, advice: &Advice) -> pb::Incident {
         state_detail,
         diagnosis: it.diagnosis.as_ref().map(diagnosis),
         shared: it.shared.as_ref().map(shared),
+        response: Some(response(&it.response)),
         stages: it.stages.iter().map(stage).collect(),
         attempts: it.attempts.iter().map(attempt).collect(),
         holds: it.holds.iter().map(|it| hold(it, None)).collect(),
@@ -54,6 +55,14 @@ pub fn incident(it: &Incident, advice: &Advice) -> pb::Incident {
             text: advice.text.clone(),
             command: advice.command.clone(),
         }),
+    }
+}
+
+fn response(it: &Response) -> pb::Response {
+    pb::Response {
+        due_time: it.due_at.map(encode_time),
+        begin_time: it.begun_at.map(encode_time),
+        miss_time: it.missed_at.map(encode_time),
     }
 }
 

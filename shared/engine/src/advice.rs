@@ -5,7 +5,7 @@ use prunella_model::outcome::{Outcome, Refusal};
 use prunella_model::step::StepKind;
 
 use crate::Engine;
-use crate::brakes::{class_of, maintained, pause_of};
+use crate::brakes::{LOW_SEVERITY, class_of, maintained, pause_of};
 use crate::cause::Cause;
 use crate::incident::Case;
 use crate::plan;
@@ -109,6 +109,10 @@ impl Engine {
         if let Some((why, _)) = key.and_then(|key| maintained(self, key)) {
             return Advice::of(Action::Release, format!("{why}: it is repaired once that is over"))
                 .by("maintenance list");
+        }
+        if it.holds.iter().any(|hold| hold.brake.as_str() == LOW_SEVERITY) {
+            let text = format!("mend it by hand when there is time, for it is of low severity; {CLOSES}");
+            return Advice::of(Action::Mend, text);
         }
         let holds = || it.holds.iter().map(|hold| (hold, class_of(hold.brake.as_str())));
         // What nobody passes comes first: asking for a repair would not help against it.

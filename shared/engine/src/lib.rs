@@ -241,6 +241,7 @@ impl Engine {
             Timer::Command(command) => self.names.get(&self.commands.get(command)?.intent.host).copied(),
             Timer::Silence(host) | Timer::Series(host, _) | Timer::Custom(host, _) => Some(*host),
             Timer::Confirm(key) => Some(key.host),
+            Timer::Response(id) => self.cases.get(id).map(|case| case.key.host),
             Timer::Incident(_)
             | Timer::Pause(_)
             | Timer::Maintenance(_)
@@ -258,6 +259,7 @@ impl Engine {
             Timer::Incident(id) => {
                 self.woken.insert(id);
             }
+            Timer::Response(id) => self.response_due(id),
             Timer::Command(command) => self.lost(command),
             Timer::Silence(host) => self.silence(host),
             Timer::Confirm(key) => self.confirm(key),

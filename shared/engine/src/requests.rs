@@ -152,6 +152,7 @@ impl Engine {
         {
             self.enter_state(id, IncidentState::Diagnosing);
         }
+        self.responded(id);
         self.woken.insert(id);
         let subject = self.subject(key);
         self.audit_as(format!("operator/{by}"), "repair_asked", subject, Some(id), why);

@@ -244,6 +244,10 @@ impl Engine {
         case.it.state = IncidentState::Diagnosing;
         self.cases.insert(id, case);
         self.enter_state(id, state);
+        match self.cases.get(&id).and_then(|case| case.it.response.due_at) {
+            Some(due) => self.timers.set(Timer::Response(id), due, self.now),
+            None => self.set_response(id),
+        }
         self.timers.set(Timer::Incident(id), self.now.after(crate::incident::FIRST_LOOK), self.now);
     }
 }

@@ -16,6 +16,8 @@ const LEAST: Duration = Duration::from_millis(1);
 pub(crate) enum Timer {
     /// An incident is looked at again.
     Incident(IncidentId),
+    /// An incident should have been responded to.
+    Response(IncidentId),
     /// A command counts as lost.
     Command(CommandId),
     /// A host counts as silent.

@@ -44,6 +44,8 @@ pub enum EventKind {
     SnapshotVerified,
     /// An incident needs a person.
     Escalated,
+    /// Nothing and nobody responded to a fault in the time that its severity allows.
+    ResponseMissed,
     /// An incident was closed.
     IncidentClosed,
     /// The server began to decide for the fleet.
@@ -96,7 +98,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::FaultDetected,
         Self::FaultPredicted,
         Self::FaultJoined,
@@ -115,6 +117,7 @@ impl EventKind {
         Self::SnapshotRestored,
         Self::SnapshotVerified,
         Self::Escalated,
+        Self::ResponseMissed,
         Self::IncidentClosed,
         Self::ServerStarted,
         Self::HostConnected,
@@ -163,6 +166,7 @@ impl EventKind {
             Self::SnapshotRestored => "snapshot_restored",
             Self::SnapshotVerified => "snapshot_verified",
             Self::Escalated => "escalated",
+            Self::ResponseMissed => "response_missed",
             Self::IncidentClosed => "incident_closed",
             Self::ServerStarted => "server_started",
             Self::HostConnected => "host_connected",
@@ -208,7 +212,9 @@ impl EventKind {
             | Self::RepairEnded
             | Self::RepairCancelled
             | Self::OpportunityTaken => EventGroup::Repair,
-            Self::RepairVerified | Self::RolledBack | Self::Escalated | Self::IncidentClosed => EventGroup::Healing,
+            Self::RepairVerified | Self::RolledBack | Self::Escalated | Self::ResponseMissed | Self::IncidentClosed => {
+                EventGroup::Healing
+            }
             Self::HealthImproved | Self::HealthDegraded | Self::HealthCritical | Self::HealthTrend => {
                 EventGroup::Health
             }
@@ -251,6 +257,7 @@ impl EventKind {
             | Self::RepairVerified
             | Self::RolledBack
             | Self::Escalated
+            | Self::ResponseMissed
             | Self::IncidentClosed => Fields::INCIDENT,
             Self::RepairEnded | Self::SnapshotRestored => Fields::OUTCOME,
             Self::ShadowFault | Self::SnapshotTaken | Self::SnapshotVerified => Fields::TARGET,

@@ -415,6 +415,17 @@ pub struct SharedCause {
     pub chance: f64,
 }
 
+/// How soon somebody or something must respond to a fault, and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Response {
+    /// Until when a repair must have begun or a person have taken it; null when there is no such time.
+    pub due_at: Option<Timestamp>,
+    /// When a repair began, its agent was told what to do, or a person acted; null before.
+    pub begun_at: Option<Timestamp>,
+    /// When it was announced that nothing of the kind had happened in time; null when it had.
+    pub missed_at: Option<Timestamp>,
+}
+
 /// The whole record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
@@ -441,6 +452,9 @@ pub struct Incident {
     pub holds: Vec<Hold>,
     /// Everything that held it back and has been released, with the time of release.
     pub released: Vec<(Hold, Timestamp)>,
+    /// How soon it must be responded to, and was.
+    #[serde(default)]
+    pub response: Response,
     /// When verification first said Recovered in the run that led to closing.
     pub recovered_at: Option<Timestamp>,
     /// When it was closed.

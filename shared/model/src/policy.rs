@@ -4,6 +4,7 @@
 //! Every key has a default; a file names only what differs.
 
 mod range;
+mod response;
 mod rollout;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::{GroupName, HostId, MaintenanceName, RepairName, RuleName, ServiceNam
 
 pub use crate::scope::Scope;
 pub use range::OutOfRange;
+pub use response::ResponsePolicy;
 pub use rollout::{CanaryPolicy, GovernancePolicy, RolloutStage};
 
 /// How eagerly repairs are made.
@@ -470,6 +472,8 @@ pub struct FleetPolicy {
     pub custom: Vec<CustomRule>,
     /// How repairs are chosen by experience.
     pub learning: Learning,
+    /// How soon a fault must be responded to.
+    pub response: ResponsePolicy,
     /// Repairs that are never chosen.
     pub forbid_repairs: Vec<RepairName>,
     /// Services, by name.
@@ -499,6 +503,7 @@ impl Default for FleetPolicy {
             limits: Limits::default(),
             shared_cause: SharedCausePolicy::default(),
             learning: Learning::default(),
+            response: ResponsePolicy::default(),
             topology: TopologyPolicy::default(),
             rules: BTreeMap::new(),
             custom: Vec::new(),

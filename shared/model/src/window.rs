@@ -176,17 +176,38 @@ impl Window {
     /// When the window that is open at `now` ends; null while none is open.
     #[must_use]
     pub fn open_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let offset = i64::from(self.utc_offset.minutes).rem_euclid(1440).unsigned_abs();
-        // The epoch was a Thursday; a day's offset more or less is the same time of another week's day.
-        let shift = if self.utc_offset.minutes < 0 { WEEK - DAY } else { 0 };
-        let local = (now.as_secs() / 60 + 3 * DAY + offset + shift) % WEEK;
+        let local = self.local(now);
         let (from, until) = (u64::from(self.from.minutes), u64::from(self.until.minutes));
         let length = if until > from { until - from } else { until + DAY - from };
-        let begins = Day::ALL.iter().zip(0u64..).filter(|(day, _)| self.days.is_empty() || self.days.contains(day));
-        let passed = begins.map(|(_, index)| (local + WEEK - index * DAY - from) % WEEK).filter(|it| *it < length);
+        let passed = self.begins().map(|index| (local + WEEK - index * DAY - from) % WEEK).filter(|it| *it < length);
         let left = length - passed.min()?;
         let minute = Timestamp::from_secs(now.as_secs() / 60 * 60);
         Some(minute.after(Duration::from_secs(left * 60)))
+    }
+
+    /// The minute of its own local week.
+    fn local(&self, now: Timestamp) -> u64 {
+        let offset = i64::from(self.utc_offset.minutes).rem_euclid(1440).unsigned_abs();
+        // The epoch was a Thursday; a day's offset more or less is the same time of another week's day.
+        let shift = if self.utc_offset.minutes < 0 { WEEK - DAY } else { 0 };
+        (now.as_secs() / 60 + 3 * DAY + offset + shift) % WEEK
+    }
+
+    /// The days on which it begins, counted from Monday.
+    fn begins(&self) -> impl Iterator<Item = u64> {
+        let days = Day::ALL.iter().zip(0u64..);
+        days.filter(|(day, _)| self.days.is_empty() || self.days.contains(day)).map(|(_, index)| index)
+    }
+
+    /// When it opens next: now, when it is open.
+    #[must_use]
+    pub fn opens(&self, now: Timestamp) -> Timestamp {
+        if self.open_until(now).is_some() {
+            return now;
+        }
+        let (local, from) = (self.local(now), u64::from(self.from.minutes));
+        let left = self.begins().map(|index| (index * DAY + from + WEEK - local) % WEEK).min().unwrap_or(0);
+        Timestamp::from_secs(now.as_secs() / 60 * 60).after(Duration::from_secs(left * 60))
     }
 }
 
@@ -227,6 +248,14 @@ mod tests {
         assert_eq!(it.open_until(monday(6, 0)), None);
         let daily = window(&[], "22:00", "06:00", "+00:00");
         assert_eq!(daily.open_until(monday(24 + 3, 0)), Some(monday(24 + 6, 0)));
+    }
+
+    #[test]
+    fn it_is_known_when_a_window_opens_next() {
+        let it = window(&[Day::Mon], "10:00", "12:00", "+00:00");
+        assert_eq!(it.opens(monday(9, 30)), monday(10, 0));
+        assert_eq!(it.opens(monday(11, 0)), monday(11, 0));
+        assert_eq!(it.opens(monday(12, 0)), monday(7 * 24 + 10, 0));
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(crate) fn incident(counter: u64) -> Incident {
         attempts: Vec::new(),
         holds: Vec::new(),
         released: Vec::new(),
+        response: prunella_model::incident::Response::default(),
         recovered_at: None,
         optimisation: None,
         closed_at: None,

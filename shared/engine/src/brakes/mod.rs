@@ -11,6 +11,7 @@ mod fleet;
 mod govern;
 mod group;
 mod host;
+mod low_severity;
 mod maintenance;
 mod member;
 mod mode;
@@ -38,6 +39,7 @@ use crate::plan::Plan;
 use crate::view::BrakeView;
 
 pub(crate) use breaker::open as breaker_why;
+pub(crate) use low_severity::{LOW_SEVERITY, low_severity};
 pub(crate) use maintenance::maintained;
 pub(crate) use pause::pause_of;
 pub(crate) use throttle::budget_why;
@@ -131,7 +133,7 @@ pub(crate) trait Brake: Sync {
 }
 
 /// All brakes.
-pub(crate) static BRAKES: [&dyn Brake; 29] = [
+pub(crate) static BRAKES: [&dyn Brake; 30] = [
     &pause::Pause,
     &maintenance::Maintenance,
     &maintenance::Blockers,
@@ -161,6 +163,7 @@ pub(crate) static BRAKES: [&dyn Brake; 29] = [
     &refused::Refused,
     &unpromising::Unpromising,
     &self_recovery::SelfRecovery,
+    &low_severity::LowSeverity,
 ];
 
 /// The class of a brake, or of a do-no-harm rule.

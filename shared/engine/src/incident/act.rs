@@ -110,6 +110,7 @@ impl Engine {
         self.timers.set(Timer::Command(command), deadline, self.now);
         self.timers.clear(&Timer::Incident(id));
         self.enter_state(id, IncidentState::Repairing { command });
+        self.responded(id);
         self.touched(id);
         self.out.acts.push(Decision::Dispatch { intent: Box::new(intent), generation });
         let line = format!("{}: {}", plan.repair, plan.because);

@@ -181,6 +181,7 @@ impl Engine {
             case.pass(Stage::ExecuteRepair, now, health, tell.text());
         }
         self.enter_state(id, IncidentState::Diagnosing);
+        self.responded(id);
         self.touched(id);
         self.audit("agent_told", key, Some(id), tell.text().to_owned());
         if tell.repair().is_some() {

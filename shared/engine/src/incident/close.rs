@@ -12,7 +12,7 @@ use crate::timers::Timer;
 impl Engine {
     /// Hands an incident to a person.
     pub(crate) fn escalate(&mut self, id: IncidentId, why: String) {
-        if self.withdraw_optimisation(id, &why) {
+        if self.withdraw_optimisation(id, &why) || self.waits_for_a_person(id, &why) {
             return;
         }
         let Some(case) = self.cases.get_mut(&id) else { return };
@@ -52,6 +52,7 @@ impl Engine {
         case.pass(Stage::Report, self.now, health, &text);
         case.it.closed_at = Some(self.now);
         self.timers.clear(&Timer::Incident(id));
+        self.timers.clear(&Timer::Response(id));
         self.out.incidents.remove(&id);
         self.hosts[at(key.host)].incidents.remove(&id);
         let target = self.target_mut(key);

@@ -125,6 +125,10 @@ impl Engine {
             | IncidentState::Probation { .. }
             | IncidentState::Closed(_) => {}
         }
+        if case.it.holds.iter().any(|hold| hold.brake.as_str() == brakes::LOW_SEVERITY) {
+            // It waits for a person who has time, whatever is heard meanwhile.
+            return;
+        }
         if online {
             self.probe(key);
             self.look_again(id, self.tick(key));

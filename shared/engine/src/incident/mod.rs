@@ -8,6 +8,7 @@ pub(crate) mod learn;
 mod open;
 mod outcome;
 mod probation;
+mod response;
 mod seek;
 mod state;
 mod undo;

@@ -1,7 +1,7 @@
 //! Opening incidents, and joining faults to those that are open.
 
 use prunella_model::event::EventKind;
-use prunella_model::incident::{Fault, Incident, IncidentState, Optimisation, Severity, Stage};
+use prunella_model::incident::{Fault, Incident, IncidentState, Optimisation, Response, Severity, Stage};
 use prunella_model::{IncidentId, RuleName, Timestamp};
 
 use super::Case;
@@ -188,6 +188,7 @@ impl Engine {
             attempts: Vec::new(),
             holds: Vec::new(),
             released: Vec::new(),
+            response: Response::default(),
             recovered_at: None,
             closed_at: None,
             fault,
@@ -202,6 +203,7 @@ impl Engine {
         self.hosts[at(key.host)].incidents.insert(id);
         self.cases.insert(id, case);
         self.timers.clear(&Timer::Confirm(key));
+        self.set_response(id);
         self.enter_state(id, IncidentState::Diagnosing);
         self.tally(key.host, |it| it.opened += 1);
         self.audit("incident_opened", key, Some(id), summary.clone());
@@ -243,6 +245,7 @@ impl Engine {
                 let other = if first { std::mem::replace(&mut case.it.fault, fault) } else { fault };
                 case.it.also.push(other);
             }
+            self.set_response(id);
             if first {
                 self.enter_state(id, IncidentState::Diagnosing);
             }

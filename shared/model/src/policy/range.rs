@@ -111,6 +111,10 @@ impl FleetPolicy {
         it.span("health.interval", self.health.interval, SECOND, DAY);
         it.span("learning.wait_most", self.learning.wait_most, NONE, DAY);
         it.span("learning.person", self.learning.person, SECOND, MONTH);
+        it.span("response.critical", self.response.critical, SECOND, MONTH);
+        it.span("response.high", self.response.high, SECOND, MONTH);
+        it.span("response.medium", self.response.medium, SECOND, MONTH);
+        it.maybe_span("response.low", self.response.low, SECOND, MONTH);
         for (name, service) in &self.services {
             it.maybe_count(&format!("services.{name}.minimum_healthy"), service.minimum_healthy, 0, MANY);
         }
