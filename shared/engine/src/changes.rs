@@ -49,11 +49,11 @@ impl Target {
         self.changes.iter().map(move |it| ChangeSeen { at: it.at, target: name.clone(), what: it.what.clone() })
     }
 
-    fn remember_change(&mut self, change: Change) {
-        if self.changes.len() == CHANGES {
-            self.changes.pop_front();
-        }
+    /// Returns the oldest one, if there is no more room for it.
+    fn remember_change(&mut self, change: Change) -> Option<Change> {
+        let oldest = if self.changes.len() == CHANGES { self.changes.pop_front() } else { None };
         self.changes.push_back(change);
+        oldest
     }
 }
 
@@ -97,8 +97,16 @@ impl FileSeen {
 impl Engine {
     /// Remembers a change.
     pub(crate) fn note_change(&mut self, key: Key, when: Timestamp, what: Changed) {
-        self.target_mut(key).remember_change(Change { at: when, what });
+        self.remember_change(key, Change { at: when, what });
         self.out.hosts.insert(key.host);
+        self.compare_anew(key.host);
+    }
+
+    fn remember_change(&mut self, key: Key, change: Change) {
+        self.note_shared_change(key, &change);
+        if let Some(oldest) = self.target_mut(key).remember_change(change) {
+            self.forget_shared_change(key, &oldest);
+        }
     }
 
     /// Compares what an agent now says of versions with what it said before. A first report is no change.
@@ -131,7 +139,7 @@ impl Engine {
     pub(crate) fn restore_changes(&mut self, index: u32, changes: Vec<ChangeSeen>) {
         for change in changes {
             let target = self.hosts[at(index)].ensure(&change.target);
-            self.target_mut(Key { host: index, target }).remember_change(Change { at: change.at, what: change.what });
+            self.remember_change(Key { host: index, target }, Change { at: change.at, what: change.what });
         }
     }
 

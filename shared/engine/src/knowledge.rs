@@ -11,5 +11,6 @@ pub(crate) fn fingerprint(rule: &str, kind: &str, symptom: Option<&str>) -> Fing
         hash.update([0]);
     }
     let digest = hash.finalize();
-    Fingerprint(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let digits = digest.iter().take(8).flat_map(|byte| [byte >> 4, byte & 15]);
+    Fingerprint(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect())
 }

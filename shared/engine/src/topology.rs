@@ -14,6 +14,7 @@ use prunella_model::{GroupName, IncidentId, ServiceName, TargetRef, Timestamp};
 
 use crate::Engine;
 use crate::blame::Culprit;
+use crate::correlate::census::Sharers;
 use crate::groups::Members;
 use crate::host::Link;
 use crate::key::{Key, at};
@@ -41,7 +42,7 @@ pub(crate) struct Topology {
     /// Members of each group.
     pub(crate) groups: BTreeMap<GroupName, Members>,
     /// Who has what in common with others.
-    pub(crate) sharing: BTreeMap<SharedAttribute, BTreeSet<Key>>,
+    pub(crate) sharing: BTreeMap<SharedAttribute, Sharers>,
 }
 
 impl Topology {
@@ -63,11 +64,8 @@ impl Topology {
     /// Forgets what a target or host has in common with others.
     pub(crate) fn part(&mut self, key: Key, attributes: &[SharedAttribute]) {
         for attribute in attributes {
-            if let Some(keys) = self.sharing.get_mut(attribute) {
-                keys.remove(&key);
-                if keys.is_empty() {
-                    self.sharing.remove(attribute);
-                }
+            if self.sharing.get_mut(attribute).is_some_and(|sharers| sharers.remove(key)) {
+                self.sharing.remove(attribute);
             }
         }
     }

@@ -126,9 +126,10 @@ impl Ranking {
 #[must_use]
 pub fn rank(book: &Book, subject: &Subject, it: &Situation<'_>, arms: &[Arm], draw: Option<&mut Draw>) -> Ranking {
     let age = it.age.as_secs_f64();
-    let (rates, known) = book.rates(subject, it.alone, it.now);
-    let beliefs: Vec<(Belief, &Arm)> =
-        arms.iter().map(|arm| (book.belief(subject, it.tried, &arm.repair, arm.prior, it.now), arm)).collect();
+    let steps = book::steps(subject, &[]);
+    let (rates, known) = book.rates_in(&steps, it.alone, it.now);
+    let belief = |arm: &Arm| book.belief_in(&steps, subject, it.tried, &arm.repair, arm.prior, it.now);
+    let beliefs: Vec<(Belief, &Arm)> = arms.iter().map(|arm| (belief(arm), arm)).collect();
     let judge = |draw: Option<&mut Draw>| {
         let figures = figures(&beliefs, draw);
         let mut ahead = Ahead::new(&figures, &rates, it.person.as_secs_f64());

@@ -10,7 +10,8 @@ use prunella_model::incident::{Category, SharedAttribute, SharedKind};
 use crate::Engine;
 use crate::cause::Cause;
 use crate::changes::{Change, VERSION};
-use crate::key::{Key, at, next};
+use crate::correlate::census::Sharers;
+use crate::key::{Key, at};
 use crate::topology::Needed;
 
 /// The name under which the agent's own version is shared.
@@ -91,25 +92,46 @@ impl Engine {
         }
         let Some(sharing) = self.topology.sharing.get(attribute) else { return false };
         let host = self.hosts[at(key.host)].names.get(&TargetName::host());
-        sharing.contains(&key) || host.is_some_and(|target| sharing.contains(&Key { host: key.host, target: *target }))
+        sharing.contains(key) || host.is_some_and(|target| sharing.contains(Key { host: key.host, target: *target }))
+    }
+
+    /// Everything that a fault has which was opened at `opened`, whatever its cause: all for which [`Engine::shares`] is true.
+    pub(super) fn all_shared(&self, key: Key, opened: Timestamp) -> Vec<SharedAttribute> {
+        let (host, target) = (&self.hosts[at(key.host)], self.target_at(key));
+        let name = &target.report.name;
+        let mut all: Vec<SharedAttribute> =
+            self.changes_before(key, opened).filter_map(|it| of_change(name, it)).collect();
+        if !target.gone {
+            all.extend(self.target_attributes(key));
+        }
+        all.extend(host.report.iter().flat_map(|report| self.host_attributes(report)));
+        // One that it has twice, by itself and by its host, is counted once.
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Counts a change among those that hosts may share.
+    pub(crate) fn note_shared_change(&mut self, key: Key, change: &Change) {
+        if let Some(attribute) = of_change(&self.target_at(key).report.name, change) {
+            self.faults.changed.insert(attribute, change.at, key);
+        }
+    }
+
+    /// Counts it no more.
+    pub(crate) fn forget_shared_change(&mut self, key: Key, change: &Change) {
+        if let Some(attribute) = of_change(&self.target_at(key).report.name, change) {
+            self.faults.changed.remove(&attribute, change.at, key);
+        }
     }
 
     /// How many hosts have an attribute.
-    pub(super) fn sharing(&self, attribute: &SharedAttribute) -> u32 {
+    pub(super) fn sharing(&mut self, attribute: &SharedAttribute) -> u32 {
         if attribute.kind == SharedKind::Change {
-            let changed = |index: &&u32| {
-                let host = &self.hosts[at(**index)];
-                host.targets
-                    .iter()
-                    .zip(0..)
-                    .any(|(_, target)| self.shares(Key { host: **index, target }, self.now, attribute))
-            };
-            return next(self.names.values().filter(changed).count());
+            self.faults.changed.expire(attribute, self.now);
+            return self.faults.changed.hosts(attribute);
         }
-        let keys = self.topology.sharing.get(attribute).into_iter().flatten();
-        let mut hosts: Vec<u32> = keys.map(|key| key.host).collect();
-        hosts.dedup();
-        next(hosts.len())
+        self.topology.sharing.get(attribute).map_or(0, Sharers::hosts)
     }
 }
 

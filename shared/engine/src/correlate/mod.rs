@@ -6,10 +6,12 @@
 //! cause is disproved and all are released, as fast as the other brakes let them.
 
 mod attribute;
+pub(crate) mod census;
 mod chance;
+mod recent;
 mod trial;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use prunella_model::event::EventKind;
 use prunella_model::incident::{Diagnosis, Evidence, Fault, IncidentState, SharedAttribute, SharedCause, SharedKind};
@@ -30,27 +32,18 @@ pub(crate) const SHARED: &str = "shared_cause";
 /// The name of the host under which such incidents are kept. It is no host; a real one of that name stays apart from it.
 pub(crate) const FLEET: &str = "fleet";
 
-/// How many recent faults are remembered. In a larger outage the first ones have told.
-const FAULTS: usize = 1_024;
-
 /// By accident no oftener than this, or it is taken for one.
 const ACCIDENT: f64 = 0.1;
 
 /// The most victims that an incident names as evidence.
 const NAMED: usize = 8;
 
-/// A fault that was diagnosed lately.
-#[derive(Debug, Clone)]
-struct Seen {
-    opened: Timestamp,
-    key: Key,
-    cause: Cause,
-}
-
 /// Recent faults of the fleet, for comparison.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Faults {
-    recent: VecDeque<Seen>,
+    recent: recent::Recent,
+    /// Changes that hosts share.
+    changed: census::Changed,
     /// The host's place under which shared incidents are kept, once there was one.
     fleet: Option<u32>,
     /// The shared incidents that are open.
@@ -98,49 +91,58 @@ impl Engine {
         if !news {
             return None;
         }
-        if self.faults.recent.len() == FAULTS {
-            self.faults.recent.pop_front();
+        if self.is_known(key.host) {
+            let has = self.all_shared(key, opened);
+            self.faults.recent.note(key, cause, opened, has);
         }
-        self.faults.recent.push_back(Seen { opened, key, cause });
+        self.faults.recent.expire(self.now, self.policy.shared_cause.window);
         let found = self.correlate(key, cause, opened)?;
         self.open_shared(id, found)
     }
 
-    /// The faults of that cause within the window, by host.
-    fn alike(&self, cause: Cause) -> BTreeMap<u32, Vec<(Key, Timestamp)>> {
-        let window = self.policy.shared_cause.window;
-        let mut alike: BTreeMap<u32, Vec<(Key, Timestamp)>> = BTreeMap::new();
-        for seen in &self.faults.recent {
-            let known = self.names.get(&self.hosts[at(seen.key.host)].id) == Some(&seen.key.host);
-            if known && seen.cause == cause && self.now.since(seen.opened) <= window {
-                alike.entry(seen.key.host).or_default().push((seen.key, seen.opened));
+    /// Whether that is the place of a host of the fleet, and not of one that was forgotten.
+    fn is_known(&self, host: u32) -> bool {
+        self.names.get(&self.hosts[at(host)].id) == Some(&host)
+    }
+
+    /// What the recent faults of a host share with others may be something else now.
+    pub(crate) fn compare_anew(&mut self, host: u32) {
+        for (number, key, opened) in self.faults.recent.of_host(host) {
+            let has = self.all_shared(key, opened);
+            self.faults.recent.amend(number, has);
+        }
+    }
+
+    /// A host is no part of the fleet any more.
+    pub(crate) fn compare_no_more(&mut self, host: u32) {
+        self.faults.recent.forget_host(host);
+        for target in 0..next(self.hosts[at(host)].targets.len()) {
+            let key = Key { host, target };
+            for change in self.target_at(key).changes.clone() {
+                self.forget_shared_change(key, &change);
             }
         }
-        alike
     }
 
     /// What a fault shares with others that fail far oftener than the rest, if anything.
-    fn correlate(&self, key: Key, cause: Cause, opened: Timestamp) -> Option<SharedCause> {
+    fn correlate(&mut self, key: Key, cause: Cause, opened: Timestamp) -> Option<SharedCause> {
         let policy = &self.policy.shared_cause;
-        let (alike, known) = (self.alike(cause), next(self.names.len()));
-        if known < policy.known_hosts || next(alike.len()) < policy.hosts {
+        let (alike, known) = (self.faults.recent.alike(cause), next(self.names.len()));
+        if known < policy.known_hosts || alike < policy.hosts {
             return None;
         }
         let mut found: Vec<SharedCause> = Vec::new();
         for attribute in self.attributes(key, cause, opened) {
-            let shares = |faults: &&Vec<(Key, Timestamp)>| {
-                faults.iter().any(|(key, opened)| self.shares(*key, *opened, &attribute))
-            };
-            let failing = next(alike.values().filter(shares).count());
-            if failing < policy.hosts {
+            let failing = self.faults.recent.failing(cause, &attribute);
+            if failing < self.policy.shared_cause.hosts {
                 continue;
             }
             // A host may fail and report itself in the same breath: those that fail are among those that share.
             let sharing = self.sharing(&attribute).clamp(failing, known);
-            let (others, others_failing) = (known - sharing, next(alike.len()) - failing);
+            let (others, others_failing) = (known - sharing, alike - failing);
             let (rate, base_rate) = chance::rates(failing, sharing, others_failing, others);
-            let chance = chance::by_accident(known, sharing, next(alike.len()), failing);
-            if rate >= base_rate * f64::from(policy.times) && chance <= ACCIDENT {
+            let chance = chance::by_accident(known, sharing, alike, failing);
+            if rate >= base_rate * f64::from(self.policy.shared_cause.times) && chance <= ACCIDENT {
                 let cause = cause.name();
                 found.push(SharedCause {
                     attribute,

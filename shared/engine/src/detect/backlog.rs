@@ -3,11 +3,10 @@
 //! What is looked at is the least length in each block of time: a queue that was empty for a moment, however long it was
 //! in between, is being worked off.
 
-use std::collections::VecDeque;
-
 use prunella_model::Timestamp;
 
 use super::Alarm;
+use super::floors::Floors;
 use crate::rules::Tuning;
 
 /// The last block's least value must be this much above the first's: less is not growth but a busy day.
@@ -19,10 +18,7 @@ const DRAINING: f64 = 0.8;
 /// The growth of the floor of a queue over `count` blocks of `hold` each, to `threshold` or more.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Backlog {
-    block: Option<Timestamp>,
-    least: f64,
-    last: f64,
-    floors: VecDeque<f64>,
+    floors: Floors,
     raised: Option<Alarm>,
     peak: f64,
 }
@@ -35,50 +31,22 @@ impl Backlog {
             if value > self.peak * DRAINING {
                 return false;
             }
-            self.restart();
-            self.begin(at, value);
+            self.raised = None;
+            self.floors.begin(at, value);
             return true;
         }
-        let Some(mut block) = self.block else {
-            self.begin(at, value);
-            return false;
-        };
         let blocks = usize::try_from(tuning.count).unwrap_or(usize::MAX).max(3);
-        let mut rolled = 0;
-        while at.since(block) >= tuning.hold && !tuning.hold.is_zero() {
-            if rolled > blocks {
-                self.restart();
-                self.begin(at, value);
-                return false;
-            }
-            rolled += 1;
-            self.floors.push_back(self.least);
-            if self.floors.len() > blocks {
-                self.floors.pop_front();
-            }
-            block = block.after(tuning.hold);
-            self.least = self.last;
-        }
-        self.block = Some(block);
-        self.last = value;
-        self.least = self.least.min(value);
-        rolled > 0 && self.floors.len() == blocks && self.judge(tuning, at, value)
-    }
-
-    fn begin(&mut self, at: Timestamp, value: f64) {
-        (self.block, self.least, self.last) = (Some(at), value, value);
+        self.floors.feed(tuning.hold, blocks, at, value) && self.judge(tuning, at, value)
     }
 
     fn judge(&mut self, tuning: &Tuning, at: Timestamp, value: f64) -> bool {
-        let (Some(first), Some(last)) = (self.floors.front().copied(), self.floors.back().copied()) else {
-            return false;
-        };
-        let falls = self.floors.iter().zip(self.floors.iter().skip(1)).any(|(earlier, later)| later < earlier);
+        let Some((first, _, last)) = self.floors.course() else { return false };
+        let floors = self.floors.all();
+        let falls = floors.iter().zip(floors.iter().skip(1)).any(|(earlier, later)| later < earlier);
         if falls || last < tuning.threshold || last < first * GROWN {
             return false;
         }
-        let span = tuning.hold * u32::try_from(self.floors.len()).unwrap_or(u32::MAX);
-        self.raised = Some(Alarm { since: at.before(span), value, against: first });
+        self.raised = Some(Alarm { since: at.before(self.floors.span(tuning.hold)), value, against: first });
         self.peak = value;
         true
     }

@@ -1,7 +1,6 @@
 //! When a share that rises will reach its end: a robust line through four windows, from half an hour to a day.
 //!
-//! Theil–Sen's slope (Sen 1968) through 16 blocks of each window, and Kendall's rank correlation for whether they rise at
-//! all. A window speaks when, twice in a row, the rise is sure, even its least slope is one, the end lies within twice the
+//! The line ([`super::slope`]) goes through 16 blocks of each window. A window speaks when, twice in a row, the rise is sure, even its least slope is one, the end lies within twice the
 //! window or so, and the value is higher than in the week before the window: what goes up and down each day is no news.
 //! Longer windows see slower trends, and reach further ahead.
 
@@ -10,23 +9,17 @@ use std::time::Duration;
 use prunella_model::Timestamp;
 
 use super::Alarm;
-use super::growth::kendall;
+use super::slope::{kendall, slope};
 use crate::rules::Tuning;
 
 /// Blocks of a window.
 const BLOCKS: usize = 16;
-
-/// Slopes between the blocks of a window.
-const SLOPES: usize = BLOCKS * (BLOCKS - 1) / 2;
 
 /// The windows: how many blocks of the one before make one of this, and how far it looks ahead, in lengths of the first.
 const WINDOWS: [(usize, u32); 4] = [(1, 2), (4, 8), (4, 16), (3, 48)];
 
 /// How sure the rank correlation must be: p < 0.0013, one-sided.
 const SURE: f64 = 3.0;
-
-/// The normal quantile of the slope's lower bound.
-const BOUND: f64 = 1.96;
 
 /// How much higher than in the week before, in points.
 const NEW: f64 = 0.5;
@@ -118,17 +111,9 @@ impl Window {
         if self.known < BLOCKS || value < self.before.most() + NEW || kendall(&self.blocks) < SURE {
             return None;
         }
-        let mut slopes = [0.0; SLOPES];
-        let pairs = (1..BLOCKS).flat_map(|later| (0..later).map(move |earlier| (earlier, later)));
-        for (slope, (earlier, later)) in slopes.iter_mut().zip(pairs) {
-            *slope = (self.blocks[later] - self.blocks[earlier]) / (later - earlier) as f64;
-        }
-        slopes.sort_unstable_by(f64::total_cmp);
-        let n = BLOCKS as f64;
-        let spread = BOUND * libm::sqrt(n * (n - 1.0) * (2.0 * n + 5.0) / 18.0);
-        let least = slopes[((SLOPES as f64 - spread) / 2.0) as usize];
-        let median = f64::midpoint(slopes[SLOPES / 2 - 1], slopes[SLOPES / 2]);
-        (least > 0.0).then(|| (END - value).max(0.0) / median)
+        let points: Vec<(u64, f64)> = (0..).zip(self.blocks).collect();
+        let line = slope(&points).filter(|line| line.least > 0.0)?;
+        Some((END - value).max(0.0) / line.median)
     }
 }
 

@@ -4,11 +4,11 @@
 //! lifts them. Kendall's rank correlation says whether they rise steadily, Theil–Sen's slope how fast, and the second
 //! half must gain nearly as much as the first, which a program that warms up does not.
 
-use std::collections::VecDeque;
-
 use prunella_model::Timestamp;
 
 use super::Alarm;
+use super::floors::Floors;
+use super::slope::kendall;
 use crate::rules::Tuning;
 
 /// How sure the rank correlation must be: p < 0.0005, one-sided.
@@ -26,10 +26,7 @@ const FALLEN: f64 = 0.6;
 /// The growth of a floor over `count` blocks of `hold` each, by more than `threshold` percent.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Growth {
-    block: Option<Timestamp>,
-    least: f64,
-    last: f64,
-    floors: VecDeque<f64>,
+    floors: Floors,
     raised: Option<Alarm>,
 }
 
@@ -40,57 +37,24 @@ impl Growth {
             if value >= alarm.value * FALLEN {
                 return false;
             }
-            self.restart();
-            self.begin(at, value);
+            self.raised = None;
+            self.floors.begin(at, value);
             return true;
         }
-        let Some(mut block) = self.block else {
-            self.begin(at, value);
-            return false;
-        };
         let blocks = usize::try_from(tuning.count).unwrap_or(usize::MAX).max(4);
-        let mut rolled = 0;
-        while at.since(block) >= tuning.hold && !tuning.hold.is_zero() {
-            if rolled > blocks {
-                // Longer than all the blocks together without a change: that is no growth.
-                self.restart();
-                self.begin(at, value);
-                return false;
-            }
-            rolled += 1;
-            self.floors.push_back(self.least);
-            if self.floors.len() > blocks {
-                self.floors.pop_front();
-            }
-            block = block.after(tuning.hold);
-            self.least = self.last;
-        }
-        self.block = Some(block);
-        self.last = value;
-        self.least = self.least.min(value);
-        rolled > 0 && self.floors.len() == blocks && self.judge(tuning, at, value)
-    }
-
-    fn begin(&mut self, at: Timestamp, value: f64) {
-        self.block = Some(at);
-        self.least = value;
-        self.last = value;
+        self.floors.feed(tuning.hold, blocks, at, value) && self.judge(tuning, at, value)
     }
 
     fn judge(&mut self, tuning: &Tuning, at: Timestamp, value: f64) -> bool {
-        let (Some(first), Some(last)) = (self.floors.front().copied(), self.floors.back().copied()) else {
-            return false;
-        };
+        let Some((first, middle, last)) = self.floors.course() else { return false };
         let gain = last - first;
         if gain < LEAST_BYTES || gain < first * tuning.threshold / 100.0 {
             return false;
         }
-        let middle = self.floors[self.floors.len() / 2];
-        if last - middle < STEADY * (middle - first) || kendall(&self.floors) < SURE {
+        if last - middle < STEADY * (middle - first) || kendall(self.floors.all()) < SURE {
             return false;
         }
-        let span = tuning.hold * u32::try_from(self.floors.len()).unwrap_or(u32::MAX);
-        self.raised = Some(Alarm { since: at.before(span), value, against: first });
+        self.raised = Some(Alarm { since: at.before(self.floors.span(tuning.hold)), value, against: first });
         true
     }
 
@@ -103,24 +67,6 @@ impl Growth {
     pub(crate) fn restart(&mut self) {
         *self = Self::default();
     }
-}
-
-/// The normal score of Kendall's S, corrected for continuity. With `n` floors this takes n²/2 comparisons, once a block.
-pub(super) fn kendall<'a>(values: impl IntoIterator<Item = &'a f64, IntoIter: Clone + ExactSizeIterator>) -> f64 {
-    let values = values.into_iter();
-    let mut s = 0_i32;
-    for (i, later) in values.clone().enumerate() {
-        for earlier in values.clone().take(i) {
-            s += match later.total_cmp(earlier) {
-                std::cmp::Ordering::Greater => 1,
-                std::cmp::Ordering::Less => -1,
-                std::cmp::Ordering::Equal => 0,
-            };
-        }
-    }
-    let n = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
-    let variance = n * (n - 1.0) * (2.0 * n + 5.0) / 18.0;
-    (f64::from(s) - 1.0) / libm::sqrt(variance)
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 
 pub mod anomaly;
 pub(crate) mod backlog;
+mod floors;
 pub(crate) mod forecast;
 pub(crate) mod growth;
 pub mod peers;
 pub(crate) mod rate;
+mod slope;
 pub(crate) mod slowdown;
 pub(crate) mod threshold;
 pub(crate) mod trend;

@@ -1,13 +1,14 @@
 //! Where a measurement is heading: a robust line through the last day.
 //!
-//! Each block of half an hour is remembered by one value; the slope is the median of the slopes between all pairs of blocks
-//! (Theil, 1950; Sen, 1968), and Kendall's rank correlation says how sure it is that there is one at all. One sample costs
-//! an addition; a line is only drawn when somebody asks.
+//! Each block of half an hour is remembered by one value, and the line ([`super::slope`]) goes through them. One sample
+//! costs an addition; a line is only drawn when somebody asks.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use prunella_model::Timestamp;
+
+use super::slope::{confidence, slope};
 
 /// The length of a block.
 const BLOCK: Duration = Duration::from_secs(1_800);
@@ -148,25 +149,9 @@ impl Trend {
         if self.blocks.len() < BLOCKS_LEAST {
             return None;
         }
-        let mut slopes = Vec::with_capacity(self.blocks.len() * self.blocks.len() / 2);
-        let mut s = 0_i32;
-        for (i, (later, high)) in self.blocks.iter().enumerate() {
-            for (earlier, low) in self.blocks.iter().take(i) {
-                let apart = f64::from(u32::try_from(later - earlier).unwrap_or(u32::MAX));
-                slopes.push((high - low) / apart);
-                s += match high.total_cmp(low) {
-                    std::cmp::Ordering::Greater => 1,
-                    std::cmp::Ordering::Less => -1,
-                    std::cmp::Ordering::Equal => 0,
-                };
-            }
-        }
-        slopes.sort_by(f64::total_cmp);
-        let n = f64::from(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
-        let deviation = libm::sqrt(n * (n - 1.0) * (2.0 * n + 5.0) / 18.0);
-        let z = (f64::from(s.abs()) - 1.0).max(0.0) / deviation;
-        let per_day = slopes.get(slopes.len() / 2).copied()? * A_DAY;
-        Some(Line { per_day, confidence: libm::erf(z / std::f64::consts::SQRT_2) })
+        let points: Vec<(u64, f64)> = self.blocks.iter().copied().collect();
+        let values: Vec<f64> = points.iter().map(|it| it.1).collect();
+        Some(Line { per_day: slope(&points)?.median * A_DAY, confidence: confidence(&values) })
     }
 
     /// Nothing is measured for a while.

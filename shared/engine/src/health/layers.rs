@@ -109,7 +109,8 @@ impl Engine {
     pub(crate) fn present_targets(&self) -> Vec<Key> {
         let of = |index: &u32| {
             let targets = next(self.hosts[at(*index)].targets.len());
-            (0..targets).map(|target| Key { host: *index, target }).collect::<Vec<_>>()
+            let host = *index;
+            (0..targets).map(move |target| Key { host, target })
         };
         self.names.values().flat_map(of).filter(|key| !self.target_at(*key).gone).collect()
     }

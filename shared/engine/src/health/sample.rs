@@ -30,10 +30,10 @@ impl Engine {
     pub(crate) fn sample_health(&mut self) {
         let now = self.now;
         self.timers.set(Timer::Health, now.after(self.policy.health.interval()), now);
-        for layer in 0..LAYERS.len() {
-            let score = mean(self.layer(layer).into_iter().filter_map(|part| part.score));
-            if let (Some(score), Some(history)) = (score, self.records.layers.get_mut(layer)) {
-                history.push(now, score);
+        let layers = self.layer_scores();
+        for (score, history) in layers.iter().zip(&mut self.records.layers) {
+            if let Some(score) = score {
+                history.push(now, *score);
             }
         }
         let services: Vec<ServiceName> = self.topology.services.keys().cloned().collect();
@@ -53,7 +53,7 @@ impl Engine {
                 *place = history;
             }
         }
-        if let Some(score) = self.fleet_score() {
+        if let Some(score) = weighted(&layers) {
             let mut history = std::mem::take(&mut self.records.fleet);
             history.push(now, score);
             self.say_health("fleet", None, score, &mut history);
@@ -102,16 +102,9 @@ impl Engine {
         }
     }
 
-    /// The weighted mean of the layers that have data.
-    fn fleet_score(&self) -> Option<f64> {
-        let (mut sum, mut weights) = (0.0, 0.0);
-        for (layer, (_, weight)) in LAYERS.iter().enumerate() {
-            if let Some(score) = mean(self.layer(layer).into_iter().filter_map(|part| part.score)) {
-                sum += score * weight;
-                weights += weight;
-            }
-        }
-        (weights > 0.0).then(|| sum / weights)
+    /// The scores of the layers, in their order. Each goes through the whole fleet.
+    fn layer_scores(&self) -> [Option<f64>; LAYERS.len()] {
+        std::array::from_fn(|layer| mean(self.layer(layer).into_iter().filter_map(|part| part.score)))
     }
 
     /// The lowest health of a host's targets.
@@ -130,39 +123,46 @@ impl Engine {
     /// The resource score of a host: the mean of what is free of its processors, memory and disks, and of its services,
     /// which count 100 while all of them work and 50 otherwise.
     pub(crate) fn resource_score(&self, index: u32) -> Option<f64> {
-        mean(self.resource_parts(index).into_iter().filter_map(|part| part.score))
+        let services = self.broken_services(index);
+        mean(self.free(index).into_iter().flatten().chain(service_part(services)))
     }
 
-    fn resource_parts(&self, index: u32) -> Vec<PartView> {
+    /// What is free of a host's processors, memory and disks, in percent; null where that is not known.
+    fn free(&self, index: u32) -> [Option<f64>; 3] {
         let host = &self.hosts[at(index)];
         let recent = host.contact().is_some_and(|it| self.now.since(it) <= self.policy.verification.fresh);
         let own = host.targets.iter().find(|target| target.report.name.is_host());
-        let free = |begins: &str| {
-            let numbers = own.filter(|_| recent).into_iter().flat_map(|target| &target.series);
-            let used = numbers.filter_map(|number| {
-                let series = host.series.get(at(*number))?.as_ref()?;
-                let metric = series.metric.as_str();
-                (metric.starts_with(begins) && metric.ends_with("used_percent")).then_some(series.value?)
-            });
-            used.reduce(f64::max).map(|used| (100.0 - used).clamp(0.0, 100.0))
-        };
-        let mut parts: Vec<PartView> = [("cpu", "cpu."), ("memory", "memory."), ("disk", "disk.")]
-            .into_iter()
-            .map(|(name, begins)| PartView { name, score: free(begins), about: format!("what is free of its {name}") })
-            .collect();
-        let targets = 0..next(host.targets.len());
-        let known: Vec<Key> = targets
+        let mut used: [Option<f64>; 3] = [None; 3];
+        for number in own.filter(|_| recent).into_iter().flat_map(|target| &target.series) {
+            let Some(Some(series)) = host.series.get(at(*number)) else { continue };
+            let Some((part, value)) = part_used(series.metric.as_str()).zip(series.value) else { continue };
+            if let Some(used) = used.get_mut(part) {
+                *used = Some(used.map_or(value, |most| most.max(value)));
+            }
+        }
+        used.map(|used| used.map(|used| (100.0 - used).clamp(0.0, 100.0)))
+    }
+
+    /// How many of a host's targets are broken, and of how many that is known.
+    fn broken_services(&self, index: u32) -> (usize, usize) {
+        let targets = 0..next(self.hosts[at(index)].targets.len());
+        let known = targets
             .map(|target| Key { host: index, target })
             .filter(|key| !self.target_at(*key).gone && !self.target_at(*key).report.name.is_host())
-            .filter(|key| self.health(*key).is_some())
-            .collect();
-        let ailing = known.iter().filter(|key| self.ailing(**key)).count();
-        let score = (!known.is_empty()).then_some(if ailing == 0 { 100.0 } else { 50.0 });
-        parts.push(PartView {
-            name: "services",
+            .filter(|key| self.health(*key).is_some());
+        known.fold((0, 0), |(broken, known), key| (broken + usize::from(self.ailing(key)), known + 1))
+    }
+
+    fn resource_parts(&self, index: u32) -> Vec<PartView> {
+        let part = |(score, name): (Option<f64>, &'static str)| PartView {
+            name,
             score,
-            about: format!("{ailing} of {} targets are broken", known.len()),
-        });
+            about: format!("what is free of its {name}"),
+        };
+        let mut parts: Vec<PartView> = self.free(index).into_iter().zip(["cpu", "memory", "disk"]).map(part).collect();
+        let (broken, known) = self.broken_services(index);
+        let about = format!("{broken} of {known} targets are broken");
+        parts.push(PartView { name: "services", score: service_part((broken, known)), about });
         parts
     }
 
@@ -268,7 +268,7 @@ impl Engine {
             };
             PartView { name, score, about }
         });
-        view("fleet".to_owned(), self.fleet_score(), Some(&self.records.fleet), parts.collect())
+        view("fleet".to_owned(), weighted(&self.layer_scores()), Some(&self.records.fleet), parts.collect())
     }
 
     fn layer_view(&self, layer: usize) -> HealthView {
@@ -301,6 +301,27 @@ impl Engine {
         let it = view(self.subject(key), self.health(key), None, Vec::new());
         HealthView { risk: Some(risk), reasons, ..it }
     }
+}
+
+/// Which of a host's resources a measurement is the used share of: its place among processors, memory and disks.
+fn part_used(metric: &str) -> Option<usize> {
+    if !metric.ends_with("used_percent") {
+        return None;
+    }
+    ["cpu.", "memory.", "disk."].iter().position(|begins| metric.starts_with(begins))
+}
+
+/// What the services of a host count; null when nothing is known of any.
+fn service_part((broken, known): (usize, usize)) -> Option<f64> {
+    (known > 0).then_some(if broken == 0 { 100.0 } else { 50.0 })
+}
+
+/// The weighted mean of the layers that have data.
+fn weighted(layers: &[Option<f64>; LAYERS.len()]) -> Option<f64> {
+    let known = layers.iter().zip(&LAYERS).filter_map(|(score, (_, weight))| Some(((*score)?, *weight)));
+    let (sum, weights) =
+        known.fold((0.0, 0.0), |(sum, weights), (score, weight)| (sum + score * weight, weights + weight));
+    (weights > 0.0).then(|| sum / weights)
 }
 
 fn view(name: String, score: Option<f64>, history: Option<&History>, parts: Vec<PartView>) -> HealthView {

@@ -88,6 +88,7 @@ impl Engine {
             let common = self.target_attributes(key);
             self.topology.share(key, common);
         }
+        self.compare_anew(index);
     }
 
     /// Removes a host.
@@ -98,6 +99,7 @@ impl Engine {
             self.close(id, Closing::TargetGone);
         }
         self.unlink(index);
+        self.compare_no_more(index);
         self.timers.clear(&Timer::Silence(index));
         self.in_flight.retain(|key, _| key.host != index);
         let gone: Vec<_> = self.commands.iter().filter(|(_, it)| it.intent.host == *host).map(|(id, _)| *id).collect();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prunella_model::incident::Fingerprint;
 use prunella_model::knowledge::{Age, Subject};
 use prunella_model::{RepairName, Timestamp};
 
@@ -55,6 +56,19 @@ impl Book {
         prior: f64,
         now: Timestamp,
     ) -> Belief {
+        self.belief_in(&steps(subject, &[]), subject, after, repair, prior, now)
+    }
+
+    /// The same, where the steps of the subject are known: each is a digest, and most of the work.
+    pub(in crate::choose) fn belief_in(
+        &self,
+        steps_of: &[Fingerprint; 3],
+        subject: &Subject,
+        after: &[RepairName],
+        repair: &RepairName,
+        prior: f64,
+        now: Timestamp,
+    ) -> Belief {
         let start = Belief {
             heads: prior * STEP_TRIALS,
             tails: (1.0 - prior) * STEP_TRIALS,
@@ -62,7 +76,7 @@ impl Book {
             helps_after: None,
             fails_after: None,
         };
-        let first = self.refine(start, subject, &[], repair, now);
+        let first = self.refine(start, steps_of, repair, now);
         let mut tried: Vec<RepairName> = after.to_vec();
         tried.sort();
         tried.dedup();
@@ -72,7 +86,7 @@ impl Book {
         let failed = after.iter().filter(|it| *it == repair).count();
         let mean = (0..failed).fold(first.mean(), |mean, _| mean * FAILED_HERE);
         let start = Belief { heads: mean * STEP_TRIALS, tails: (1.0 - mean) * STEP_TRIALS, ..first };
-        self.refine(start, subject, &tried, repair, now)
+        self.refine(start, &steps(subject, &tried), repair, now)
     }
 
     /// When a repair was last tried against this very fault here; null when it never was.
@@ -85,13 +99,12 @@ impl Book {
     fn refine(
         &self,
         start: Belief,
-        subject: &Subject,
-        after: &[RepairName],
+        steps: &[Fingerprint; 3],
         repair: &RepairName,
         now: Timestamp,
     ) -> Belief {
-        let all = steps(subject, after).map(|step| {
-            let both = self.tallies.get(&(step, repair.clone())).copied().unwrap_or_default();
+        let all = steps.each_ref().map(|step| {
+            let both = self.tallies.get(&(step.clone(), repair.clone())).copied().unwrap_or_default();
             Both { own: both.own.aged(now), foreign: both.foreign.aged(now) }
         });
         let mut belief = start;
@@ -119,9 +132,19 @@ impl Book {
     /// `prior` is the rate before anything is known, worth `weight` recoveries. Also how many recoveries of this very
     /// fault that stands on.
     #[must_use]
-    pub fn rates(&self, subject: &Subject, (prior, weight): (f64, f64), now: Timestamp) -> (Rates, f64) {
-        let all = steps(subject, &[]).map(|step| {
-            let both = self.ages.get(&step).copied().unwrap_or_default();
+    pub fn rates(&self, subject: &Subject, prior: (f64, f64), now: Timestamp) -> (Rates, f64) {
+        self.rates_in(&steps(subject, &[]), prior, now)
+    }
+
+    /// The same, where the steps of the subject are known.
+    pub(in crate::choose) fn rates_in(
+        &self,
+        steps: &[Fingerprint; 3],
+        (prior, weight): (f64, f64),
+        now: Timestamp,
+    ) -> (Rates, f64) {
+        let all = steps.each_ref().map(|step| {
+            let both = self.ages.get(step).copied().unwrap_or_default();
             (both.own.aged(now), both.foreign.aged(now))
         });
         let mut rates = [prior.max(1e-9); SPANS];

@@ -23,7 +23,7 @@ use crate::knowledge::fingerprint;
 use tally::{Aged, Both, Tally, ages_of};
 
 /// The keys of what is known of a subject, the finest first: this fault, its class of targets, its rule and cause.
-fn steps(subject: &Subject, after: &[RepairName]) -> [Fingerprint; 3] {
+pub(super) fn steps(subject: &Subject, after: &[RepairName]) -> [Fingerprint; 3] {
     let cause = after.iter().fold(subject.cause.to_string(), |it, repair| format!("{it} after {repair}"));
     let fault = fingerprint(subject.rule.as_str(), &subject.kind, subject.symptom.as_ref().map(|it| it.as_str()));
     [
