@@ -79,7 +79,8 @@ mod tests {
             let value = if second % 10 == 4 { second as f64 } else { 500.0 };
             full += usize::from(it.feed(hold, 3, Timestamp::from_secs(second), value));
         }
-        assert_eq!((it.all().as_slices().0, full), (&[24.0, 34.0, 44.0][..], 3));
+        let floors: Vec<f64> = it.all().iter().copied().collect();
+        assert_eq!((floors, full), (vec![24.0, 34.0, 44.0], 3));
         assert_eq!(it.course(), Some((24.0, 34.0, 44.0)));
     }
 
