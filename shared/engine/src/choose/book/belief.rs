@@ -96,13 +96,7 @@ impl Book {
         own.filter(|it| it.subject == *subject && it.repair == *repair).map(|it| it.updated_at).max()
     }
 
-    fn refine(
-        &self,
-        start: Belief,
-        steps: &[Fingerprint; 3],
-        repair: &RepairName,
-        now: Timestamp,
-    ) -> Belief {
+    fn refine(&self, start: Belief, steps: &[Fingerprint; 3], repair: &RepairName, now: Timestamp) -> Belief {
         let all = steps.each_ref().map(|step| {
             let both = self.tallies.get(&(step.clone(), repair.clone())).copied().unwrap_or_default();
             Both { own: both.own.aged(now), foreign: both.foreign.aged(now) }
