@@ -368,6 +368,14 @@ impl What {
         }
     }
 
+    /// How much of its bound a cache uses, in percent, is a number of it, though none that can be set.
+    const fn used(&self) -> Option<Bounds> {
+        match self {
+            Self::Cache(Cache { bound: Some(_), .. }) => Some(Bounds { least: 0, most: 100, goal: None }),
+            _ => None,
+        }
+    }
+
     const fn bounds(&self) -> Option<Bounds> {
         match self {
             Self::Weight { bounds, .. }
@@ -408,7 +416,7 @@ impl PartConfig {
             acts: mine.filter(|it| self.what.can(*it)).collect(),
             risk,
             limit: self.limit,
-            setting: self.what.bounds().map(setting),
+            setting: self.what.bounds().or(self.what.used()).map(setting),
             current: state.current,
             known_good: state.known_good,
             spare: state.spare,

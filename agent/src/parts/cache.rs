@@ -142,3 +142,11 @@ pub(super) async fn connect(address: &HostPort) -> Result<TcpStream, String> {
     };
     connected.map_err(|error| format!("{address} cannot be reached: {error}"))
 }
+
+/// How much of its bound a cache in a directory uses, in percent; none when that cannot be told.
+pub(super) async fn used(cache: &Cache) -> Option<i64> {
+    let (CachePlace::Directory(path), Some(bound)) = (&cache.place, cache.bound) else { return None };
+    let path = path.clone();
+    let used = blocking(move || Tree::open(&path).and_then(|it| it.used_bytes()).map_err(|error| error.to_string()));
+    i64::try_from(u128::from(used.await.ok()?) * 100 / u128::from(bound.max(1))).ok()
+}

@@ -148,6 +148,11 @@ impl Parts {
                 What::Instances { template, systemctl, .. } if all => {
                     PartState { now: instances::count(template, systemctl).await, ..PartState::default() }
                 }
+                What::Stray(rule) => {
+                    let pid = self.services.pid(target);
+                    PartState { spare: stray::count(rule, pid).await, ..PartState::default() }
+                }
+                What::Cache(cache) if all => PartState { now: cache::used(cache).await, ..PartState::default() },
                 What::Balancer { .. }
                 | What::Instances { .. }
                 | What::Reload(_)
@@ -155,7 +160,6 @@ impl Parts {
                 | What::Program { .. }
                 | What::Cache(_)
                 | What::Config(_)
-                | What::Stray(_)
                 | What::Memory(_)
                 | What::Store { .. }
                 | What::Certificate { .. }

@@ -46,6 +46,17 @@ pub(super) async fn end(it: &Context<'_>, rule: &Stray) -> Result<String, String
     .await
 }
 
+/// How many processes the rule matches now, besides the target's own; none when that cannot be told.
+pub(super) async fn count(rule: &Stray, own: Option<u32>) -> Option<u32> {
+    let rule = rule.clone();
+    let counting = move || {
+        let own: Vec<(String, u32)> = own.map(|pid| (String::new(), pid)).into_iter().collect();
+        // What belongs to the target or the agent is no stray.
+        Ok(matches(&rule, &own).map_or(0, |it| it.len()))
+    };
+    blocking(counting).await.ok().and_then(|it| u32::try_from(it).ok())
+}
+
 fn describe(it: &Process) -> String {
     let program = it.program.as_ref().map_or_else(|| "?".to_owned(), |it| it.display().to_string());
     format!("process {} ({program})", it.pid)

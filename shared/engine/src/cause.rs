@@ -36,6 +36,20 @@ pub(crate) enum Cause {
     OutOfReach,
     /// The host has too much to do.
     Overload,
+    /// Another process holds the target's port.
+    PortStolen,
+    /// A cache nears its bound.
+    CacheLarge,
+    /// A target of no urgency takes what others need.
+    Contention,
+    /// A target gets too small a share of a busy host.
+    Starved,
+    /// A kernel parameter has another value than the one declared as better.
+    Untuned,
+    /// There are more releases than are to be kept.
+    OldGenerations,
+    /// A store takes much of a filling disk.
+    StoreLarge,
     /// A directory grows towards its quota.
     DirectoryGrowth,
     /// A process keeps more memory than it began with.
@@ -74,7 +88,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::Killed,
         Self::Hung,
         Self::BadAnswers,
@@ -89,6 +103,13 @@ impl Cause {
         Self::SharedGroup,
         Self::OutOfReach,
         Self::Overload,
+        Self::PortStolen,
+        Self::CacheLarge,
+        Self::Contention,
+        Self::Starved,
+        Self::Untuned,
+        Self::OldGenerations,
+        Self::StoreLarge,
         Self::DirectoryGrowth,
         Self::MemoryGrowth,
         Self::JobTimeout,
@@ -125,6 +146,13 @@ impl Cause {
             Self::SharedGroup => "shared_group",
             Self::OutOfReach => "out_of_reach",
             Self::Overload => "overload",
+            Self::PortStolen => "port_stolen",
+            Self::CacheLarge => "cache_large",
+            Self::Contention => "contention",
+            Self::Starved => "starved",
+            Self::Untuned => "untuned",
+            Self::OldGenerations => "old_generations",
+            Self::StoreLarge => "store_large",
             Self::DirectoryGrowth => "directory_growth",
             Self::MemoryGrowth => "memory_growth",
             Self::JobTimeout => "job_timeout",
@@ -159,6 +187,7 @@ impl Cause {
     pub(crate) const fn category(self) -> Category {
         match self {
             Self::Killed
+            | Self::PortStolen
             | Self::Hung
             | Self::BadAnswers
             | Self::BadVersion
@@ -170,6 +199,12 @@ impl Cause {
             Self::DirectoryFull
             | Self::MemoryLeak
             | Self::Overload
+            | Self::CacheLarge
+            | Self::Contention
+            | Self::Starved
+            | Self::Untuned
+            | Self::OldGenerations
+            | Self::StoreLarge
             | Self::DirectoryGrowth
             | Self::MemoryGrowth
             | Self::Exhaustion
@@ -210,6 +245,13 @@ impl Cause {
             | Self::BadVersion
             | Self::DirectoryFull
             | Self::MemoryLeak
+            | Self::PortStolen
+            | Self::CacheLarge
+            | Self::Contention
+            | Self::Starved
+            | Self::Untuned
+            | Self::OldGenerations
+            | Self::StoreLarge
             | Self::DirectoryGrowth
             | Self::MemoryGrowth
             | Self::Exhaustion

@@ -11,6 +11,7 @@ use prunella_model::change::{ChangeSeen, Changed};
 use prunella_model::host::HostReport;
 use prunella_model::incident::Evidence;
 use prunella_model::observation::{Finding, Observation, Sha256};
+use prunella_model::part::PartReport;
 use prunella_model::{TargetName, Timestamp};
 
 use crate::Engine;
@@ -94,6 +95,15 @@ impl FileSeen {
     }
 }
 
+/// The releases that are other ones now. That there is none, or no more, is no deploy.
+fn releases<'p>(old: &'p [PartReport], new: &'p [PartReport]) -> impl Iterator<Item = Changed> + use<'p> {
+    new.iter().filter_map(|it| {
+        let before = old.iter().find(|old| old.kind == it.kind && old.name == it.name)?.current.as_ref()?;
+        let now = it.current.as_ref().filter(|now| *now != before)?;
+        Some(Changed::Version { from: Some(before.to_string()), to: Some(now.to_string()) })
+    })
+}
+
 impl Engine {
     /// Remembers a change.
     pub(crate) fn note_change(&mut self, key: Key, when: Timestamp, what: Changed) {
@@ -128,6 +138,8 @@ impl Engine {
             let old = host.names.get(&target.name).map(|place| &host.targets[at(*place)]).filter(|it| !it.gone);
             let change = old.and_then(|old| version(old.report.labels.get(VERSION), target.labels.get(VERSION)));
             changed.extend(change.map(|it| (target.name.clone(), it)));
+            let parts = old.into_iter().flat_map(|old| releases(&old.report.parts, &target.parts));
+            changed.extend(parts.map(|it| (target.name.clone(), it)));
         }
         for (name, what) in changed {
             let target = self.hosts[at(index)].ensure(&name);

@@ -77,7 +77,7 @@ impl Engine {
     pub(crate) fn plan(&self, case: &Case, cause: Cause, diagnosis: &Diagnosis) -> Result<Plan, NoPlan> {
         let asked = case.forced.as_ref().and_then(|forced| forced.repair.clone());
         let target = self.target_at(case.key);
-        let patient = Patient { target, diagnosis };
+        let patient = Patient { target, diagnosis, fault: &case.it.fault };
         let (candidates, arms, mut ruled_out) = self.candidates(case, cause, &patient, asked.as_ref());
         let ranking = self.rank(case, cause, &candidates, &arms);
         let find = |it: &Scored| candidates.get(it.arm).zip(arms.get(it.arm));
@@ -142,6 +142,9 @@ impl Engine {
                 None => prior,
             };
             let Some(prior) = prior else { continue };
+            if asked.is_none() && cause != Cause::Declared && !repair.fits(patient) {
+                continue;
+            }
             match self.candidate(case, *repair, patient) {
                 Ok(candidate) => {
                     let cost = repair.cost(patient);
@@ -213,7 +216,7 @@ impl Engine {
     /// What waiting promises for an incident, and how likely this repair is to help, if it is to be waited.
     pub(crate) fn better_to_wait(&self, case: &Case, cause: Cause, repair: &RepairName) -> Option<(choose::Wait, f64)> {
         let diagnosis = case.it.diagnosis.as_ref()?;
-        let patient = Patient { target: self.target_at(case.key), diagnosis };
+        let patient = Patient { target: self.target_at(case.key), diagnosis, fault: &case.it.fault };
         let (candidates, arms, _) = self.candidates(case, cause, &patient, Some(repair));
         let ranking = self.rank(case, cause, &candidates, &arms);
         let urgent = self.urgent(case);
@@ -352,7 +355,16 @@ fn no_plan(case: &Case, cause: Cause, futile: Option<String>, ruled_out: &[Alter
         return format!("rule {} names no repair (actions): please look at it", case.it.fault.rule);
     }
     if ruled_out.is_empty() && futile.is_none() {
-        return format!("no shipped repair treats {}: please look at it", cause.as_str());
+        let treats = REPAIRS.iter().filter(|it| it.treats().iter().any(|(it, _)| *it == cause)).map(|it| it.name());
+        let treats: Vec<&str> = treats.collect();
+        return match treats[..] {
+            [] => format!("no shipped repair treats {}: please look at it", cause.as_str()),
+            [one] => format!(
+                "{one} treats {}, but agent.toml declares nothing that it could be done with: please look at it",
+                cause.as_str()
+            ),
+            [..] => format!("no repair treats {} with what agent.toml declares: please look at it", cause.as_str()),
+        };
     }
     let each = ruled_out.iter().map(|it| match &it.repair {
         Some(repair) => format!("{repair}: {}", it.rejected),

@@ -127,7 +127,8 @@ impl Engine {
                 format!("command {command} is under way for {target}: wait for it, or cancel its incident"),
             );
         }
-        if !self.is_being_healed(key) && !self.ailing(key) && (repair.is_none() || self.serves(key)) {
+        let gentle = repair.as_ref().and_then(|name| repairs::by_name(name.as_str())).is_some_and(|it| it.gentle());
+        if !gentle && !self.is_being_healed(key) && !self.ailing(key) && (repair.is_none() || self.serves(key)) {
             let why = "is healthy by its own probes: report what you see first, if it is something that they do not";
             return refused("HEALTHY", format!("{target} {why}"));
         }

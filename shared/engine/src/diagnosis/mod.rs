@@ -5,6 +5,7 @@ mod silent;
 use prunella_model::CauseName;
 use prunella_model::incident::{Diagnosis, Evidence, Priority, Severity};
 use prunella_model::observation::{Finding, ProbeKind, Status};
+use prunella_model::step::StepKind;
 use prunella_model::{RepairName, Timestamp};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::Engine;
 use crate::cause::Cause;
 use crate::incident::Case;
 use crate::key::{Key, at};
-use crate::repairs::REPAIRS;
+use crate::repairs::{Patient, REPAIRS};
 use crate::rules::{self, Judgement, Subject, Symptom};
 use crate::target::{Life, Probe, Target};
 
@@ -220,6 +221,11 @@ impl Engine {
         let failed = exit.map_or(case.it.fault.since, |exit| exit.host);
         let outside = exit.is_some_and(crate::target::Exit::came_from_outside);
         let did_not_help = case.it.attempts.iter().any(|it| crate::plan::failed(it.verdict));
+        if let Some(thief) = thief(target) {
+            (draft.cause, draft.confidence) = (Cause::PortStolen, 0.9);
+            draft.reject(Cause::Killed, format!("its declared rule {thief} matches a process that is in its way"));
+            return;
+        }
         if let Some(probe) = self.changed_file(case.key, target, failed) {
             let text = format!("{} differs from its known-good content", probe.report.name);
             draft.evidence.push(self.seen(case.key, probe, text));
@@ -273,15 +279,11 @@ impl Engine {
         if measured && case.it.fault.symptom.is_none() {
             draft.evidence.extend(self.policy_evidence(cause_target, onset));
         }
-        let mut recommended: Vec<(f64, &str)> = REPAIRS
-            .iter()
-            .filter_map(|repair| Some((self.prior(case, draft.cause, *repair)?, repair.name())))
-            .collect();
-        recommended.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut affected: Vec<_> = self.victims(case.key).into_iter().map(|(_, key)| self.reference(key)).collect();
         affected.sort();
         affected.dedup();
-        Diagnosis {
+        let cause = draft.cause;
+        let mut diagnosis = Diagnosis {
             category: draft.cause.category(),
             cause: draft.cause.name(),
             cause_target: self.reference(cause_target),
@@ -289,10 +291,30 @@ impl Engine {
             affected,
             evidence: draft.evidence,
             rejected: draft.rejected,
-            recommended: recommended.into_iter().map(|(_, name)| RepairName::of(name)).collect(),
+            recommended: Vec::new(),
             priority: priority(case.severity()),
-        }
+        };
+        diagnosis.recommended = self.recommended(case, cause, &diagnosis);
+        diagnosis
     }
+
+    /// The repairs that treat the cause and are of use here, the likeliest first.
+    fn recommended(&self, case: &Case, cause: Cause, diagnosis: &Diagnosis) -> Vec<RepairName> {
+        let patient = Patient { target: self.target_at(case.key), diagnosis, fault: &case.it.fault };
+        let mut recommended: Vec<(f64, &str)> = REPAIRS
+            .iter()
+            .filter(|repair| repair.fits(&patient))
+            .filter_map(|repair| Some((self.prior(case, cause, *repair)?, repair.name())))
+            .collect();
+        recommended.sort_by(|a, b| b.0.total_cmp(&a.0));
+        recommended.into_iter().map(|(_, name)| RepairName::of(name)).collect()
+    }
+}
+
+/// A declared rule for stray processes that matches one now.
+fn thief(target: &Target) -> Option<&prunella_model::PartName> {
+    let rules = target.report.parts_for(StepKind::KillProcess);
+    rules.into_iter().find(|it| it.spare.is_some_and(|found| found > 0)).map(|it| &it.name)
 }
 
 /// Whether a cause is the trouble of a queue.

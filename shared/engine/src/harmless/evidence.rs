@@ -1,5 +1,7 @@
 //! Nothing is done on evidence that is old, missing, or to the contrary.
 
+use prunella_model::step::Risk;
+
 use crate::brakes::{Ask, Brake, Class, Stop};
 use crate::diagnosis::Presence;
 use crate::incident::REPORTED;
@@ -56,7 +58,8 @@ impl Brake for NeverHealthy {
 
     fn about(&self) -> &'static str {
         "Never act on a target that is healthy by its own probes, unless a rule sees a symptom of it, a person has reported \
-         what the probes do not see, or an opportunity of it is measured. Releases when one of these is so."
+         what the probes do not see, an opportunity of it is measured, or a person asks for what takes nothing away (steps of \
+         risk low alone). Releases when one of these is so."
     }
 
     fn class(&self) -> Class {
@@ -68,6 +71,11 @@ impl Brake for NeverHealthy {
         let faults = || std::iter::once(&ask.case.it.fault).chain(&ask.case.it.also);
         let reported = faults().any(|fault| fault.rule.as_str() == REPORTED);
         if reported || !engine.serves(ask.key) || engine.ailing(ask.key) {
+            return None;
+        }
+        // What can only add takes nothing from whoever is well, and a person wants it.
+        let adds = ask.plan.is_some_and(|plan| plan.steps.iter().all(|it| it.step.risk() == Risk::Low));
+        if adds && ask.case.forced.is_some() {
             return None;
         }
         let since = engine.since_of(ask.case);

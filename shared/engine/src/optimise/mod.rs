@@ -4,10 +4,17 @@
 //! severity and sends a signed command, through every brake; what it promised is measured before and after.
 
 mod apply;
+mod cache_optimization;
 mod capacity;
 mod disk_cleanup;
 mod gain;
+mod generation_cleanup;
+mod measures;
 mod memory_management;
+mod network_tuning;
+mod process_optimization;
+mod service_tuning;
+mod store_optimization;
 
 use prunella_model::incident::{Evidence, Fingerprint};
 use prunella_model::{ProbeName, RepairName, RuleName, TargetRef, Timestamp};
@@ -65,7 +72,16 @@ pub(crate) trait Kind: Sync {
 }
 
 /// All kinds.
-pub(crate) static KINDS: [&dyn Kind; 2] = [&disk_cleanup::DiskCleanup, &memory_management::MemoryManagement];
+pub(crate) static KINDS: [&dyn Kind; 8] = [
+    &disk_cleanup::DiskCleanup,
+    &memory_management::MemoryManagement,
+    &cache_optimization::CacheOptimization,
+    &service_tuning::ServiceTuning,
+    &process_optimization::ProcessOptimization,
+    &network_tuning::NetworkTuning,
+    &generation_cleanup::GenerationCleanup,
+    &store_optimization::StoreOptimization,
+];
 
 /// The kind of that name.
 pub(crate) fn kind(name: &RuleName) -> Option<&'static dyn Kind> {

@@ -2,12 +2,22 @@
 
 mod clean_directory;
 pub(crate) use clean_directory::ROOMY_PERCENT;
+mod caches;
+mod capacity;
+mod configs;
+mod generations;
+mod host_wide;
+mod processes;
 mod repair_config;
+mod resources;
+pub(crate) use resources::is_group;
 mod restart_service;
+mod uses_part;
+pub(crate) use uses_part::goal;
 
 use std::time::Duration;
 
-use prunella_model::incident::Diagnosis;
+use prunella_model::incident::{Diagnosis, Fault};
 use prunella_model::step::Step;
 
 use crate::cause::Cause;
@@ -37,6 +47,8 @@ pub(crate) struct Patient<'a> {
     pub(crate) target: &'a Target,
     /// What is wrong with it.
     pub(crate) diagnosis: &'a Diagnosis,
+    /// The fault that shows it.
+    pub(crate) fault: &'a Fault,
 }
 
 /// What a repair costs.
@@ -62,6 +74,14 @@ pub(crate) trait Repair: Sync {
     fn verify(&self) -> &'static str;
     /// What it costs this patient.
     fn cost(&self, patient: &Patient<'_>) -> Cost;
+    /// Whether it is any use here at all. One that is not is not even mentioned, unless somebody asks for it.
+    fn fits(&self, _patient: &Patient<'_>) -> bool {
+        true
+    }
+    /// Whether it takes nothing away, so that a person may ask for it on a target that is well.
+    fn gentle(&self) -> bool {
+        false
+    }
     /// Its steps for this patient.
     ///
     /// # Errors
@@ -73,9 +93,66 @@ pub(crate) trait Repair: Sync {
     }
 }
 
+/// Whether a fault is about memory.
+fn about_memory(patient: &Patient<'_>) -> bool {
+    let fault = patient.fault;
+    fault.rule.as_str().starts_with("memory") || fault.summary.starts_with("memory.")
+}
+
+/// Whether a fault is about the space of a disk.
+fn about_disk(patient: &Patient<'_>) -> bool {
+    let fault = patient.fault;
+    ["disk.", "inodes."].iter().any(|it| fault.summary.starts_with(it)) || fault.rule.as_str().starts_with("disk_")
+}
+
+/// Whether it is about the space of a disk, or nothing is wrong and something could be better.
+fn about_disk_or_optimisation(patient: &Patient<'_>) -> bool {
+    let cause = Cause::of(&patient.diagnosis.cause);
+    about_disk(patient) || matches!(cause, Cause::OldGenerations | Cause::StoreLarge)
+}
+
+/// The same for a cache.
+fn about_disk_or_cache(patient: &Patient<'_>) -> bool {
+    about_disk(patient) || Cause::of(&patient.diagnosis.cause) == Cause::CacheLarge
+}
+
 /// All repairs. Their order is that of the ladder where nothing else decides: gentlest first.
-pub(crate) static REPAIRS: [&dyn Repair; 3] =
-    [&restart_service::RestartService, &repair_config::RepairConfig, &clean_directory::CleanDirectory];
+pub(crate) static REPAIRS: [&dyn Repair; 34] = [
+    &restart_service::RestartService,
+    &repair_config::RepairConfig,
+    &processes::REINIT,
+    &processes::RELOAD,
+    &generations::ROLLBACK,
+    &processes::KILL,
+    &caches::OPTIMIZE,
+    &caches::CLEAR,
+    &caches::REBUILD,
+    &caches::WARM,
+    &resources::FREE_MEMORY,
+    &resources::LOWER_PRIORITY,
+    &resources::TUNE_SERVICE,
+    &resources::TUNE_KERNEL,
+    &capacity::SHIFT_LOAD,
+    &capacity::SCALE,
+    &capacity::DRAIN,
+    &capacity::READY,
+    &clean_directory::CleanDirectory,
+    &generations::PRUNE,
+    &resources::OPTIMIZE_STORE,
+    &resources::COLLECT_GARBAGE,
+    &configs::VALIDATE,
+    &configs::UPDATE,
+    &configs::ResetConfig,
+    &processes::ForceRestart,
+    &processes::RUN,
+    &host_wide::RENEW_CERTIFICATE,
+    &host_wide::MAKE_BACKUP,
+    &host_wide::PROMOTE_STANDBY,
+    &host_wide::LOCKDOWN,
+    &host_wide::END_LOCKDOWN,
+    &host_wide::RESTART_HOST,
+    &host_wide::SHUT_DOWN_HOST,
+];
 
 /// The repair of that name.
 pub(crate) fn by_name(name: &str) -> Option<&'static dyn Repair> {

@@ -104,6 +104,13 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         | Cause::SharedGroup
         | Cause::OutOfReach
         | Cause::Overload
+        | Cause::PortStolen
+        | Cause::CacheLarge
+        | Cause::Contention
+        | Cause::Starved
+        | Cause::Untuned
+        | Cause::OldGenerations
+        | Cause::StoreLarge
         | Cause::DirectoryGrowth
         | Cause::MemoryGrowth
         | Cause::JobTimeout

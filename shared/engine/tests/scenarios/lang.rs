@@ -254,26 +254,34 @@ pub(crate) fn target(name: &TargetName, words: &Words<'_>) -> TargetReport {
     }
 }
 
-/// `KIND:NAME`, and for some kinds what there is to know: `releases:app:v2:v1`, `weight:nice:0:10`.
+/// `KIND:NAME`, and for some kinds what there is to know: `releases:app:v2:v1:3`, `weight:nice:0:10`, `stray:thief:1`.
 fn part(text: &str) -> PartReport {
     let words: Vec<&str> = text.split(':').collect();
     let word = |at: usize| words.get(at).copied().filter(|it| !it.is_empty());
     let name = |at| word(at).map(|it| PartName::new(it).expect("a part name"));
     let kind = *PartKind::ALL.iter().find(|kind| Some(kind.as_str()) == word(0)).expect("a kind of part");
     let number = |at| word(at).map(|it| it.parse::<i64>().expect("a number"));
-    let sets = matches!(kind, PartKind::Weight | PartKind::Sysctl | PartKind::Balancer | PartKind::Instances);
+    let sets = matches!(
+        kind,
+        PartKind::Cache | PartKind::Weight | PartKind::Sysctl | PartKind::Balancer | PartKind::Instances
+    );
     let releases = kind == PartKind::Releases;
     PartReport {
         name: name(1).expect("a part name"),
         kind,
-        about: format!("/{}", words[1]),
+        about: if words[1] == "nice" { "nice value".to_owned() } else { format!("/{}", words[1]) },
         acts: StepKind::ALL.iter().copied().filter(|it| it.spec().part == Some(kind)).collect(),
         risk: Risk::Medium,
         limit: Duration::from_secs(30),
         setting: sets.then(|| Setting { now: number(2), least: -1000, most: 1000, goal: number(3) }),
         current: name(2).filter(|_| releases),
         known_good: name(3).filter(|_| releases),
-        spare: number(4).filter(|_| releases).and_then(|it| u32::try_from(it).ok()),
+        spare: match kind {
+            PartKind::Releases => number(4),
+            PartKind::Stray => number(2),
+            _ => None,
+        }
+        .and_then(|it| u32::try_from(it).ok()),
         undo: name(2).filter(|_| kind == PartKind::Program),
     }
 }

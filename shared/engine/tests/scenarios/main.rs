@@ -92,7 +92,8 @@ fn the_tables_are_sound() {
     }
     for repair in &repairs {
         assert!(repair.about.len() > 40 && repair.undo.len() > 20 && repair.verify.len() > 20, "{}", repair.name);
-        assert!(!repair.treats.is_empty(), "{} treats something", repair.name);
+        let asked = told.contains(&format!(" {}\n", repair.name));
+        assert!(!repair.treats.is_empty() || asked, "{} treats something, or a person can ask for it", repair.name);
         assert!(told.contains(&format!("send {}", repair.name)), "no scenario exercises the repair {}", repair.name);
     }
     for brake in &brakes {
