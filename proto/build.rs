@@ -14,6 +14,7 @@ const FILES: [&str; 9] = [
     "prunella/control/v1/incident.proto",
     "prunella/control/v1/learning.proto",
     "prunella/control/v1/optimiser.proto",
+    "prunella/control/v1/snapshot.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -9,6 +9,7 @@ use prunella_model::command::BootId;
 use prunella_model::host::HostReport;
 use prunella_model::link::{AgentMessage, ServerMessage};
 use prunella_model::observation::Frame;
+use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk};
 use prunella_proto::agent::v1::RenewResponse;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -57,6 +58,9 @@ pub(crate) struct Driver {
     told: (Option<String>, Option<String>),
     /// What was known of declared parts when it was last told.
     told_parts: u64,
+    /// Answers to questions, and what gives them.
+    answers: mpsc::Receiver<(u64, SnapshotAnswer)>,
+    answer: mpsc::Sender<(u64, SnapshotAnswer)>,
     /// Something was seen that is in no report and no frame of this stream.
     report_due: bool,
     renewing: Option<Renewing>,
@@ -76,6 +80,7 @@ pub(crate) struct Parts {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let renew_at = parts.membership.renew_at();
+        let (answer, answers) = mpsc::channel(crate::snapshot::ANSWERS_MAX);
         Self {
             config: parts.config,
             boot: parts.boot,
@@ -86,6 +91,8 @@ impl Driver {
             spool: Spool::default(),
             told: (None, None),
             told_parts: 0,
+            answers,
+            answer,
             report_due: false,
             renewing: None,
             renew_at,
@@ -102,6 +109,7 @@ impl Driver {
                 why = stop.asked() => break why,
                 news = self.uplink.next() => self.uplink_news(news),
                 news = self.keep.next() => self.keep_news(news),
+                Some((number, answer)) = self.answers.recv() => self.say(&AgentMessage::Snapshots { number, answer }),
                 Some(first) = sensed.recv() => self.sensed(first, &mut sensed),
                 answer = renewal(&mut self.renewing) => self.renewed(answer),
                 () = sleep_until(wake) => self.tick(),
@@ -212,6 +220,7 @@ impl Driver {
 
     fn keep_news(&mut self, news: KeepNews) {
         match news {
+            KeepNews::Snapshots { number, answer } => self.say(&AgentMessage::Snapshots { number, answer }),
             KeepNews::Ended(report) => self.say(&AgentMessage::Outcome(report)),
             KeepNews::Receipt(receipt) => self.received(receipt),
             KeepNews::Sensed(it) => self.tell(vec![it]),
@@ -286,6 +295,7 @@ impl Driver {
             ServerMessage::Acknowledge { sequence: _, outcomes } => self.keep.acknowledged(&outcomes),
             ServerMessage::Trust(bundle) => self.keep.take_authority(&bundle),
             ServerMessage::ReportFully => self.report(),
+            ServerMessage::Snapshots { number, ask } => self.asked(number, ask),
             ServerMessage::ProbeNow { target } => {
                 self.keep.probe_now(target.as_ref());
                 self.senses.probe_now(target.as_ref());
@@ -298,6 +308,13 @@ impl Driver {
             ServerMessage::Welcome { .. } => {
                 tracing::warn!(target: "prunella::uplink", "a second welcome in a stream was ignored");
             }
+        }
+    }
+
+    /// Has a question about snapshots answered, by whichever half has them.
+    fn asked(&mut self, number: u64, ask: SnapshotAsk) {
+        if let Some(ask) = self.keep.asked_of_snapshots(number, ask) {
+            self.senses.snapshots().answer_soon(&self.config, number, ask, &self.answer);
         }
     }
 

@@ -3,6 +3,7 @@
 use prunella_model::command::{SignedCommand, TrustBundle};
 use prunella_model::observation::Observation;
 use prunella_model::outcome::OutcomeReport;
+use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk};
 use prunella_model::{CommandId, ProbeName, TargetName, Timestamp};
 use tokio::time::{Duration, Instant, timeout_at};
 
@@ -30,6 +31,13 @@ pub(crate) enum KeepNews {
         named: Vec<(TargetName, ProbeName)>,
         /// For how long.
         lasting: Duration,
+    },
+    /// It has answered a question about snapshots.
+    Snapshots {
+        /// The number of the question.
+        number: u64,
+        /// The answer.
+        answer: SnapshotAnswer,
     },
     /// Nothing that matters here.
     Nothing,
@@ -102,6 +110,17 @@ impl Keep {
         match self {
             Self::Own(_) => {}
             Self::Helper(it) => it.ask(Ask::ProbeNow(target.cloned())),
+        }
+    }
+
+    /// Passes a question about snapshots on; gives it back when this half has them.
+    pub(crate) fn asked_of_snapshots(&mut self, number: u64, ask: SnapshotAsk) -> Option<SnapshotAsk> {
+        match self {
+            Self::Own(_) => Some(ask),
+            Self::Helper(it) => {
+                it.ask(Ask::Snapshots { number, ask });
+                None
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prunella_model::host::TargetReport;
 use prunella_model::observation::{Instance, Observation, SeriesName, Status};
+use prunella_model::snapshot::SnapshotKind;
 use prunella_model::{PartName, ProbeName, TargetName};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -172,6 +173,9 @@ impl Senses {
                 // Before the first report, which must not say less than is known.
                 parts.look_at_all().await;
                 tasks.push(tokio::spawn(Arc::clone(&parts).watch()));
+                if let Some(every) = config.snapshot_every {
+                    tasks.push(tokio::spawn(take_snapshots(Arc::clone(&config), Arc::clone(&snapshots), every)));
+                }
                 let outputs = crate::services::outputs(&config);
                 if !outputs.is_empty() {
                     tasks.push(tokio::spawn(crate::bounded::watch(outputs)));
@@ -262,6 +266,18 @@ impl Senses {
     pub async fn close(&self) {
         self.tasks.iter().for_each(JoinHandle::abort);
         self.services.end().await;
+    }
+}
+
+/// Takes a snapshot of each declared file every so often.
+async fn take_snapshots(config: Arc<AgentConfig>, snapshots: Arc<Snapshots>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let (config, snapshots) = (Arc::clone(&config), Arc::clone(&snapshots));
+        let taking = move || snapshots.take(&config, None, SnapshotKind::Scheduled);
+        if let Ok(Err(why)) = tokio::task::spawn_blocking(taking).await {
+            tracing::warn!(target: "prunella::snapshot", %why, "no scheduled snapshot");
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! Contents that a repair may have to put back, named by their digest.
 //!
 //! `objects/HEX` holds contents, `index.json` says which content is what. A content is KNOWN-GOOD when its target was
-//! verified healthy with it, and BEFORE-REPAIR when a repair replaced it.
+//! verified healthy with it, PRE-REPAIR when a repair replaced it; the other kinds say who wanted it kept.
+
+mod ask;
+
+pub(crate) use ask::ANSWERS_MAX;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
@@ -10,17 +14,23 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prunella_model::observation::Sha256;
-use prunella_model::{PartName, TargetName};
+use prunella_model::snapshot::SnapshotKind;
+use prunella_model::{PartName, TargetName, Timestamp};
 use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use crate::safe_dir;
+use crate::{clock, safe_dir};
 
 /// How many snapshots are kept. The known-good ones that are current are kept in any case.
 const SNAPSHOTS_MAX: usize = 50;
+/// How long what a repair replaced is held: an incident that is open for longer is a person's.
+const HELD_FOR: Duration = Duration::from_secs(24 * 3600);
+/// How much of one file is held: an incident makes three attempts, and each may have to be put back.
+const HELD_OF_FILE: usize = 5;
 /// The largest file that is kept: configuration is far smaller, and what is larger is no configuration.
 pub(crate) const FILE_MAX: u64 = 16 * 1024 * 1024;
 /// Contents may be secret: only the agent's user reads them.
@@ -65,26 +75,20 @@ pub enum SnapshotError {
     },
 }
 
-/// What a snapshot is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    KnownGood,
-    BeforeRepair,
-    /// Not a content, but the names of what a cleaning was about to remove.
-    Listing,
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
+    /// Never given out twice.
+    id: u64,
     target: TargetName,
     file: PartName,
-    kind: Kind,
+    kind: SnapshotKind,
     /// The digest in hexadecimal.
     sha256: String,
     mode: u32,
     uid: u32,
     gid: u32,
+    bytes: u64,
+    taken_at: Timestamp,
 }
 
 /// The store of snapshots.
@@ -130,7 +134,7 @@ impl Snapshots {
     /// The digest of the file's current known-good content; none before the first.
     pub(crate) fn known_good(&self, target: &TargetName, file: &PartName) -> Option<Sha256> {
         let entries = self.entries();
-        let is = |it: &&Entry| it.kind == Kind::KnownGood && it.target == *target && it.file == *file;
+        let is = |it: &&Entry| it.kind == SnapshotKind::KnownGood && it.target == *target && it.file == *file;
         entries.iter().rev().find(is).and_then(|it| unhex(&it.sha256))
     }
 
@@ -146,7 +150,7 @@ impl Snapshots {
         if content.digest != verified {
             return Ok(false);
         }
-        self.keep(target, file, Kind::KnownGood, &content)?;
+        self.keep(target, file, SnapshotKind::KnownGood, &content)?;
         Ok(true)
     }
 
@@ -159,8 +163,9 @@ impl Snapshots {
         digest: Sha256,
     ) -> Result<String, SnapshotError> {
         let wanted = digest.to_string();
-        let is =
-            |it: &&Entry| it.kind != Kind::Listing && it.target == *target && it.file == *file && it.sha256 == wanted;
+        let is = |it: &&Entry| {
+            it.kind != SnapshotKind::Listing && it.target == *target && it.file == *file && it.sha256 == wanted
+        };
         let missing = || SnapshotError::Missing { target: target.clone(), file: file.clone(), digest };
         let entry = self.entries().iter().rev().find(is).cloned().ok_or_else(missing)?;
         let object = self.object(digest);
@@ -171,7 +176,7 @@ impl Snapshots {
         let before = match read(path) {
             Ok(now) if now.digest == digest => return Ok(format!("{file} has that content already")),
             Ok(now) => {
-                self.keep(target, file, Kind::BeforeRepair, &now)?;
+                self.keep(target, file, SnapshotKind::PreRepair, &now)?;
                 now.digest.to_string()
             }
             Err(SnapshotError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => "nothing".to_owned(),
@@ -190,7 +195,7 @@ impl Snapshots {
         path: &Path,
     ) -> Result<(), SnapshotError> {
         let content = read(path)?;
-        self.keep(target, file, Kind::BeforeRepair, &content)
+        self.keep(target, file, SnapshotKind::PreRepair, &content)
     }
 
     /// Puts the content of `source`, which must have this digest, in the place of `path`; keeps what is there now first.
@@ -209,7 +214,7 @@ impl Snapshots {
         // Whoever may read the file may go on reading it.
         let (mode, owner) = match read(path) {
             Ok(now) => {
-                self.keep(target, file, Kind::BeforeRepair, &now)?;
+                self.keep(target, file, SnapshotKind::PreRepair, &now)?;
                 (now.mode, (now.uid, now.gid))
             }
             Err(SnapshotError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
@@ -228,8 +233,9 @@ impl Snapshots {
         digest: Sha256,
     ) -> Result<(Vec<u8>, u32), SnapshotError> {
         let wanted = digest.to_string();
-        let is =
-            |it: &&Entry| it.kind != Kind::Listing && it.target == *target && it.file == *file && it.sha256 == wanted;
+        let is = |it: &&Entry| {
+            it.kind != SnapshotKind::Listing && it.target == *target && it.file == *file && it.sha256 == wanted
+        };
         let missing = || SnapshotError::Missing { target: target.clone(), file: file.clone(), digest };
         let entry = self.entries().iter().rev().find(is).cloned().ok_or_else(missing)?;
         let object = self.object(digest);
@@ -241,14 +247,20 @@ impl Snapshots {
     pub(crate) fn keep_listing(&self, target: &TargetName, dir: &PartName, text: &str) -> Result<(), SnapshotError> {
         let bytes = text.as_bytes().to_owned();
         let content = Content { digest: sha256(&bytes), bytes, mode: PRIVATE, uid: 0, gid: 0 };
-        self.keep(target, dir, Kind::Listing, &content)
+        self.keep(target, dir, SnapshotKind::Listing, &content)
     }
 
     fn object(&self, digest: Sha256) -> PathBuf {
         self.dir.join("objects").join(digest.to_string())
     }
 
-    fn keep(&self, target: &TargetName, file: &PartName, kind: Kind, content: &Content) -> Result<(), SnapshotError> {
+    fn keep(
+        &self,
+        target: &TargetName,
+        file: &PartName,
+        kind: SnapshotKind,
+        content: &Content,
+    ) -> Result<(), SnapshotError> {
         let object = self.object(content.digest);
         // A damaged object of the same name must not stand in for it: it is written anew.
         if !fs::read(&object).is_ok_and(|it| sha256(&it) == content.digest) {
@@ -258,8 +270,12 @@ impl Snapshots {
         let sha256 = content.digest.to_string();
         entries.retain(|it| !(it.target == *target && it.file == *file && it.kind == kind && it.sha256 == sha256));
         let (target, file) = (target.clone(), file.clone());
-        entries.push(Entry { target, file, kind, sha256, mode: content.mode, uid: content.uid, gid: content.gid });
-        let dropped = drop_oldest(&mut entries);
+        // Numbers rise through all lives of the agent, for the newest entry is never dropped.
+        let id = entries.iter().map(|it| it.id).max().unwrap_or(0) + 1;
+        let (bytes, taken_at) = (content.bytes.len() as u64, clock::wall_now());
+        let Content { mode, uid, gid, .. } = *content;
+        entries.push(Entry { id, target, file, kind, sha256, mode, uid, gid, bytes, taken_at });
+        let dropped = drop_oldest(&mut entries, taken_at);
         let index = self.dir.join("index.json");
         let text = serde_json::to_vec(&*entries).map_err(|error| io_error("cannot write", &index)(error.into()))?;
         replace(&index, &text, PRIVATE, None).map_err(io_error("cannot write", &index))?;
@@ -271,23 +287,31 @@ impl Snapshots {
     }
 }
 
-/// Drops the oldest entries beyond the limit, current known-good ones aside; returns their digests.
-fn drop_oldest(entries: &mut Vec<Entry>) -> Vec<String> {
+/// Drops the oldest entries beyond the limit, those that are held aside; returns their digests.
+fn drop_oldest(entries: &mut Vec<Entry>, now: Timestamp) -> Vec<String> {
     let mut dropped = Vec::new();
     let mut at = 0;
-    while entries.len() > SNAPSHOTS_MAX && at < entries.len() {
-        let current = entries.get(at).is_some_and(|it| {
-            let newer =
-                |other: &Entry| other.kind == Kind::KnownGood && other.target == it.target && other.file == it.file;
-            it.kind == Kind::KnownGood && !entries.iter().skip(at + 1).any(newer)
-        });
-        if current {
+    while entries.len() > SNAPSHOTS_MAX && at + 1 < entries.len() {
+        if is_held(entries, at, now) {
             at += 1;
         } else {
             dropped.push(entries.remove(at).sha256);
         }
     }
     dropped
+}
+
+/// Whether an entry is kept however many there are: the current known-good content of a file, and the latest of what
+/// repairs have replaced, which an incident may still put back.
+fn is_held(entries: &[Entry], at: usize, now: Timestamp) -> bool {
+    let Some(it) = entries.get(at) else { return false };
+    let newer = entries.iter().skip(at + 1);
+    let same = newer.filter(|other| other.kind == it.kind && other.target == it.target && other.file == it.file);
+    match it.kind {
+        SnapshotKind::KnownGood => same.count() == 0,
+        SnapshotKind::PreRepair => now.since(it.taken_at) < HELD_FOR && same.count() < HELD_OF_FILE,
+        SnapshotKind::Manual | SnapshotKind::Emergency | SnapshotKind::Scheduled | SnapshotKind::Listing => false,
+    }
 }
 
 /// The digest of the file at `path`; none when there is no file.

@@ -18,6 +18,7 @@ use prunella_proto::control::v1::health_service_client::HealthServiceClient;
 use prunella_proto::control::v1::incident_service_client::IncidentServiceClient;
 use prunella_proto::control::v1::learning_service_client::LearningServiceClient;
 use prunella_proto::control::v1::optimiser_service_client::OptimiserServiceClient;
+use prunella_proto::control::v1::snapshot_service_client::SnapshotServiceClient;
 use prunella_proto::dial::{DialError, DialOptions, dial, find_cause};
 use serde::Deserialize;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -234,6 +235,13 @@ impl Client {
     #[must_use]
     pub fn optimiser(&self) -> OptimiserServiceClient<Authorised> {
         OptimiserServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_MAX)
+    }
+
+    /// Questions about snapshots.
+    #[must_use]
+    pub fn snapshots(&self) -> SnapshotServiceClient<Authorised> {
+        SnapshotServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_MAX)
     }
 

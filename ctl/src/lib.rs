@@ -112,6 +112,8 @@ enum Verb {
     Events(commands::events::EventsArgs),
     /// Try a repair now, or give an incident up.
     Repair(commands::repair::RepairArgs),
+    /// Contents that agents keep: list, take, verify, put back.
+    Snapshots(commands::snapshots::SnapshotsArgs),
     /// What needs what and waits for what, and what is amiss in it.
     Topology(commands::topology::TopologyArgs),
     /// What is well and could be better: list it, or take one.
@@ -172,6 +174,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(it) => it.run(&cli.common),
         Verb::Events(it) => it.run(&cli.common),
         Verb::Repair(it) => it.run(&cli.common),
+        Verb::Snapshots(it) => it.run(&cli.common),
         Verb::Topology(it) => it.run(&cli.common),
         Verb::Optimize(it) => it.run(&cli.common),
         Verb::Capacity(it) => it.run(&cli.common),

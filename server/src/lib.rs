@@ -20,6 +20,7 @@ pub mod logs;
 pub mod notes;
 pub mod operators;
 pub mod policy;
+pub mod questions;
 mod records;
 mod reload;
 pub mod rpc;

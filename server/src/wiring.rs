@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::driver::Inbox;
 use crate::feed::Feed;
+use crate::questions::Questions;
 use crate::rpc::accept::Connections;
 use crate::rpc::admin::{Admin, JoinFacts, Login};
 use crate::rpc::agent::AgentLink;
@@ -21,6 +22,7 @@ use crate::rpc::incidents::Incidents;
 use crate::rpc::learning::Learning;
 use crate::rpc::listen::{Control, Door};
 use crate::rpc::optimiser::Optimiser;
+use crate::rpc::snapshots::Snapshots;
 use crate::serve::{Addresses, ServeError};
 use crate::sessions::Sessions;
 use crate::startup::Loaded;
@@ -96,6 +98,7 @@ pub(crate) fn services(
         roots: loaded.roots.clone(),
         threshold: loaded.threshold,
     };
+    let questions = Arc::new(Questions::default());
     let control = Control {
         fleet: Fleet {
             name: fleet.clone(),
@@ -109,6 +112,11 @@ pub(crate) fn services(
         health: crate::rpc::health::Health { inbox: inbox.clone() },
         learning: Learning { inbox: inbox.clone(), clock: clock.clone() },
         optimiser: Optimiser { inbox: inbox.clone() },
+        snapshots: Snapshots {
+            inbox: inbox.clone(),
+            sessions: Arc::clone(sessions),
+            questions: Arc::clone(&questions),
+        },
         events: Events { feed: Arc::clone(feed) },
         admin: Admin {
             fleet: fleet.clone(),
@@ -135,6 +143,7 @@ pub(crate) fn services(
     let link = AgentLink {
         sessions: Arc::clone(sessions),
         inbox: inbox.clone(),
+        questions,
         clock: clock.clone(),
         policy: policy.clone(),
     };

@@ -73,6 +73,7 @@ impl Checker<'_> {
             agents,
             host_parts: self.parts(file.host.part, &ports)?,
             host_permits: file.host.permit.map(|it| self.permits(it)).transpose()?.unwrap_or_default(),
+            snapshot_every: file.agent.snapshot_every.map(|it| self.every(&it)).transpose()?,
             labels: file.agent.labels,
             limits: HostLimits {
                 repairs_per_hour: file.limits.repairs_per_hour.unwrap_or(REPAIRS_PER_HOUR),
@@ -334,6 +335,15 @@ impl Checker<'_> {
 
     fn addresses(&self, listed: Vec<Spanned<String>>) -> Checked<Vec<String>> {
         listed.into_iter().map(|it| self.host_port(it.get_ref(), it.span()).map(|_| it.into_inner())).collect()
+    }
+
+    /// How often a snapshot is taken: more often than once a minute would push older ones out within the hour.
+    fn every(&self, span: &Spanned<Span>) -> Checked<Duration> {
+        let found = span.get_ref().0;
+        if found >= Duration::from_secs(60) {
+            return Ok(found);
+        }
+        Err(self.source.at(span.span(), "a snapshot every minute is the most"))
     }
 
     pub(super) fn interval(&self, span: Option<Spanned<Span>>, default: Duration) -> Checked<Duration> {

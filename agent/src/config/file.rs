@@ -38,6 +38,7 @@ pub(super) struct Agent {
     pub(super) host: Option<HostId>,
     pub(super) helper: Option<String>,
     pub(super) state_dir: Option<String>,
+    pub(super) snapshot_every: Option<Spanned<Span>>,
     pub(super) control: Vec<Spanned<String>>,
     pub(super) agents: Vec<Spanned<String>>,
     pub(super) labels: BTreeMap<String, String>,

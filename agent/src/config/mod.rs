@@ -55,6 +55,8 @@ pub struct AgentConfig {
     pub control: Vec<String>,
     /// Addresses for agents' streams (`host:port`); empty means: those that enrolment names.
     pub agents: Vec<String>,
+    /// How often a snapshot of each declared file is taken; none means never.
+    pub snapshot_every: Option<Duration>,
     /// Free labels of the host.
     pub labels: BTreeMap<String, String>,
     /// Limits that hold for the whole host.

@@ -10,6 +10,7 @@ use prunella_model::command::{Challenge, SignedCommand, TrustBundle};
 use prunella_model::host::TargetReport;
 use prunella_model::observation::{Observation, SeriesName};
 use prunella_model::outcome::OutcomeReport;
+use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk};
 use prunella_model::{CommandId, ProbeName, TargetName, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,13 @@ pub(crate) enum Ask {
     ProbeNow(Option<TargetName>),
     /// What a probe of the network's half saw.
     Seen(Observation),
+    /// A question about snapshots.
+    Snapshots {
+        /// Comes back with the answer.
+        number: u64,
+        /// The question.
+        ask: SnapshotAsk,
+    },
     /// Everything again, please.
     SayAll,
 }
@@ -83,6 +91,13 @@ pub(crate) enum Tell {
     Challenge(Challenge),
     /// What a command came to.
     Receipt(Box<Receipt>),
+    /// The answer to a question about snapshots.
+    Snapshots {
+        /// The number of the question.
+        number: u64,
+        /// The answer.
+        answer: SnapshotAnswer,
+    },
     /// A command has ended.
     Ended(Box<OutcomeReport>),
     /// Look again and again with these probes of yours.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prunella_model::command::BootId;
 use prunella_model::observation::ProbeKind;
 use prunella_model::outcome::OutcomeReport;
+use prunella_model::snapshot::SnapshotAnswer;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -94,11 +95,15 @@ pub(super) struct Helper {
     told: (Option<String>, Option<String>),
     /// What was known of declared parts when it was last told.
     told_parts: u64,
+    /// Answers to questions about snapshots, and what gives them.
+    answers: mpsc::Receiver<(u64, SnapshotAnswer)>,
+    answer: mpsc::Sender<(u64, SnapshotAnswer)>,
     next_tick: Instant,
 }
 
 impl Helper {
     pub(super) fn new(parts: HelperParts) -> Self {
+        let (answer, answers) = mpsc::channel(crate::snapshot::ANSWERS_MAX);
         let mut helper = Self {
             parts,
             keeper: None,
@@ -106,6 +111,8 @@ impl Helper {
             client: None,
             told: (None, None),
             told_parts: 0,
+            answers,
+            answer,
             next_tick: Instant::now() + TICK,
         };
         // What was interrupted is taken up at once, whether the other half comes or not.
@@ -145,6 +152,7 @@ impl Helper {
                 stream = door.next() => self.client = Some(Client::new(stream)),
                 ask = next_ask(&mut self.client) => self.asked(ask),
                 report = next_end(&mut self.keeper) => self.ended(report),
+                Some((number, answer)) = self.answers.recv() => self.tell(Tell::Snapshots { number, answer }),
                 Some(it) = seen.recv() => self.sensed(it),
                 Some(BurstWanted { named, lasting }) = bursts.recv() => self.tell(Tell::Burst { named, lasting }),
                 () = sleep_until(self.next_tick) => self.tick(),
@@ -243,6 +251,10 @@ impl Helper {
                 tracing::warn!(target: "prunella::helper", "the other half speaks out of turn, and is given up");
                 self.gone();
             }
+            (Ask::Snapshots { number, ask }, true) => {
+                let it = &self.parts;
+                it.senses.snapshots().answer_soon(&it.config, number, ask, &self.answer);
+            }
             (Ask::SayAll, true) => self.tell_everything(),
             (Ask::ProbeNow(target), true) => self.parts.senses.probe_now(target.as_ref()),
             (Ask::Seen(seen), true) => self.parts.senses.see_foreign(seen),
@@ -279,7 +291,12 @@ impl Helper {
             Ask::StreamEnded => keeper.stream_ended(),
             Ask::Cancel(command) => keeper.cancel(command),
             Ask::Acknowledged(outcomes) => keeper.acknowledged(&outcomes),
-            Ask::Hello { .. } | Ask::Command(_) | Ask::ProbeNow(_) | Ask::Seen(_) | Ask::SayAll => {}
+            Ask::Hello { .. }
+            | Ask::Command(_)
+            | Ask::ProbeNow(_)
+            | Ask::Seen(_)
+            | Ask::Snapshots { .. }
+            | Ask::SayAll => {}
         }
         self.tell_standing();
     }

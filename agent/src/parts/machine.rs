@@ -50,7 +50,7 @@ pub(super) async fn act(
         }
         // The outcome must leave the host before it goes down.
         Act::ShutDownHost => (words(systemctl()?, &["--no-block", "poweroff"]), "the host shuts down"),
-        Act::RestartHost => (words(systemctl()?, &["--no-block", "reboot"]), "the host restarts"),
+        Act::RebootHost => (words(systemctl()?, &["--no-block", "reboot"]), "the host restarts"),
         other => return Err(format!("{} is nothing that is done to a host", other.kind().as_str())),
     };
     if let Some(told) = told(mode, || format!("run {}", all.join(" "))) {
@@ -61,7 +61,7 @@ pub(super) async fn act(
 }
 
 /// Nothing in or out but this host with itself, the control plane, name look-up, and what is declared.
-fn rules(it: &Machine) -> String {
+pub(super) fn rules(it: &Machine) -> String {
     let set = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     let line = |direction: &str, ports: &[u16]| match ports {
         [] => String::new(),

@@ -68,7 +68,7 @@ struct Context<'a> {
     part: &'a PartConfig,
     services: &'a Services,
     snapshots: &'a Arc<Snapshots>,
-    config: &'a AgentConfig,
+    config: &'a Arc<AgentConfig>,
     state_dir: &'a PathBuf,
     mode: Mode,
 }
@@ -229,7 +229,21 @@ async fn carry_out(it: &Context<'_>, act: &Act) -> Result<String, String> {
         What::Certificate { path, renew } => program::renew(it, path, renew, limit).await,
         What::Standby { data_dir, promote } => standby::promote(data_dir, promote, limit, it.mode).await,
         What::Backup(backup) => backup::make(backup, it.mode).await,
-        What::Machine(machine) => machine::act(machine, act, it.state_dir, limit, it.mode).await,
+        What::Machine(machine) => {
+            if it.mode == Mode::Act {
+                emergency(it).await;
+            }
+            machine::act(machine, act, it.state_dir, limit, it.mode).await
+        }
+    }
+}
+
+/// Keeps every declared file before the host is taken away. That nothing could be kept is no reason to leave it up.
+async fn emergency(it: &Context<'_>) {
+    let (snapshots, config) = (Arc::clone(it.snapshots), Arc::clone(it.config));
+    let taking = move || snapshots.take(&config, None, prunella_model::snapshot::SnapshotKind::Emergency).map(drop);
+    if let Err(why) = blocking(taking).await {
+        tracing::warn!(target: "prunella::snapshot", %why, "no emergency snapshot");
     }
 }
 

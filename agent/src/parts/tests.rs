@@ -1,5 +1,7 @@
 //! Parts on real files, real processes and real servers. What is not installed is skipped, and says so.
 
+mod real;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;

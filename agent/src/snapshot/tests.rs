@@ -127,3 +127,71 @@ fn nobody_can_lead_a_restore_elsewhere_by_a_link() {
     assert!(error.to_string().contains("leads out of what its owner owns"), "{error}");
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
+
+const TOML: &str = r#"
+[[target]]
+name = "web"
+[[target.file]]
+name = "config"
+path = "web.conf"
+[[target.file]]
+name = "missing"
+path = "missing.conf"
+"#;
+
+#[test]
+fn snapshots_are_taken_listed_and_verified_when_asked_for() {
+    use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk, SnapshotReport};
+
+    use crate::config::AgentConfig;
+    let it = Place::new();
+    let config = AgentConfig::parse("agent.toml", TOML, it.dir.path(), "h1").unwrap();
+    let ask = |ask: SnapshotAsk| -> Result<Vec<SnapshotReport>, String> {
+        match it.store.answer(&config, &ask) {
+            SnapshotAnswer::Snapshots(all) => Ok(all),
+            SnapshotAnswer::Failed { why } => Err(why),
+        }
+    };
+    let manual = || SnapshotAsk::Take { target: Some(it.target.clone()), kind: SnapshotKind::Manual };
+    assert!(ask(manual()).unwrap_err().contains("no declared file"));
+    let good = it.write("good");
+    it.keep(good);
+    let taken = ask(manual()).unwrap();
+    assert_eq!((taken.len(), taken[0].id, taken[0].sha256, taken[0].bytes, taken[0].held), (1, 2, good, 4, false));
+    it.write("bad");
+    it.restore(good).unwrap();
+    let listed = ask(SnapshotAsk::List).unwrap();
+    let kinds: Vec<_> = listed.iter().map(|it| (it.id, it.kind, it.held, it.intact)).collect();
+    let expected = [
+        (1, SnapshotKind::KnownGood, true, None),
+        (2, SnapshotKind::Manual, false, None),
+        (3, SnapshotKind::PreRepair, true, None),
+    ];
+    assert_eq!(kinds, expected);
+    assert!(ask(SnapshotAsk::Verify { id: None }).unwrap().iter().all(|it| it.intact == Some(true)));
+    fs::write(it.store.object(good), "tampered").unwrap();
+    assert_eq!(ask(SnapshotAsk::Verify { id: Some(2) }).unwrap()[0].intact, Some(false));
+    assert_eq!(ask(SnapshotAsk::Verify { id: Some(9) }).unwrap_err(), "there is no snapshot 9");
+    let own = SnapshotAsk::Take { target: None, kind: SnapshotKind::KnownGood };
+    assert!(ask(own).unwrap_err().contains("taken by the agent itself"));
+    let other = SnapshotAsk::Take { target: Some(TargetName::new("db").unwrap()), kind: SnapshotKind::Manual };
+    assert_eq!(ask(other).unwrap_err(), "agent.toml names no target db");
+}
+
+#[test]
+fn what_an_incident_may_put_back_outlives_what_people_took() {
+    let it = Place::new();
+    let good = it.write("good");
+    it.keep(good);
+    it.write("broken by hand");
+    it.restore(good).unwrap();
+    for n in 0..SNAPSHOTS_MAX + 10 {
+        let digest = it.write(&format!("taken {n}"));
+        let content = read(&it.path()).unwrap();
+        assert_eq!(content.digest, digest);
+        it.store.keep(&it.target, &it.file, SnapshotKind::Manual, &content).unwrap();
+    }
+    assert_eq!(it.store.entries().len(), SNAPSHOTS_MAX);
+    let broken = sha256(b"broken by hand");
+    it.restore(broken).unwrap();
+}

@@ -162,7 +162,7 @@ fn sample(kind: StepKind, conf: Sha256) -> Step {
         StepKind::Lockdown => ("host", Act::Lockdown),
         StepKind::EndLockdown => ("host", Act::EndLockdown),
         StepKind::ShutDownHost => ("host", Act::ShutDownHost),
-        StepKind::RestartHost => ("host", Act::RestartHost),
+        StepKind::RebootHost => ("host", Act::RebootHost),
     };
     Step::Use { part: name(part), act }
 }

@@ -32,6 +32,7 @@ pub mod pause;
 pub mod policy;
 pub mod repair;
 pub mod rules;
+pub mod snapshots;
 pub mod status;
 pub mod targets;
 pub mod token;

@@ -13,6 +13,7 @@ use prunella_model::observation::{
 };
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
 use prunella_model::part::{Act, PartKind, PartReport, Setting};
+use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk, SnapshotKind, SnapshotReport};
 use prunella_model::step::{Effect, Risk, Signal, Step, StepKind, TargetStep};
 use prunella_model::{CommandId, Generation, Id, IncidentId, PartName, TargetRef, Timestamp};
 
@@ -398,8 +399,22 @@ impl Dice {
         }
     }
 
+    fn snapshot(&mut self) -> SnapshotReport {
+        SnapshotReport {
+            id: self.number(),
+            target: self.name(),
+            part: self.name(),
+            kind: self.one(&SnapshotKind::ALL),
+            sha256: self.digest(),
+            bytes: self.number(),
+            taken_at: self.time(),
+            held: self.coin(),
+            intact: self.maybe(Self::coin),
+        }
+    }
+
     pub(super) fn agent(&mut self) -> AgentMessage {
-        match self.below(7) {
+        match self.below(8) {
             0 => AgentMessage::Hello {
                 protocol: self.number32(),
                 challenge: Challenge(self.bytes32()),
@@ -411,12 +426,19 @@ impl Dice {
             3 => AgentMessage::Heartbeat { at: self.time() },
             4 => AgentMessage::Accepted { command: CommandId(self.id()) },
             5 => AgentMessage::Outcome(self.outcome()),
+            6 => {
+                let answer = match self.coin() {
+                    true => SnapshotAnswer::Failed { why: self.text() },
+                    false => SnapshotAnswer::Snapshots(self.many(3, Self::snapshot)),
+                };
+                AgentMessage::Snapshots { number: self.number(), answer }
+            }
             _ => AgentMessage::Goodbye { reason: self.text() },
         }
     }
 
     pub(super) fn server(&mut self) -> ServerMessage {
-        match self.below(8) {
+        match self.below(9) {
             0 => ServerMessage::Welcome { at: self.time(), heartbeat: self.span(), trust: Box::new(self.trust()) },
             1 => ServerMessage::Trust(Box::new(self.trust())),
             2 => ServerMessage::Command(Box::new(SignedCommand {
@@ -429,6 +451,14 @@ impl Dice {
             }
             5 => ServerMessage::ReportFully,
             6 => ServerMessage::ProbeNow { target: self.maybe(Self::name) },
+            7 => {
+                let ask = match self.below(3) {
+                    0 => SnapshotAsk::List,
+                    1 => SnapshotAsk::Take { target: self.maybe(Self::name), kind: self.one(&SnapshotKind::ALL) },
+                    _ => SnapshotAsk::Verify { id: self.maybe(Self::number) },
+                };
+                ServerMessage::Snapshots { number: self.number(), ask }
+            }
             _ => ServerMessage::Reconnect { after: self.span(), reason: self.text() },
         }
     }

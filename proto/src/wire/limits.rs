@@ -24,6 +24,8 @@ pub const SAMPLES_MAX: usize = 8_192;
 pub const OBSERVATIONS_MAX: usize = 8_192;
 /// Waits of one frame: each target for a few others.
 pub const WAITS_MAX: usize = 4_096;
+/// Snapshots of one answer; an agent keeps some fifty.
+pub const SNAPSHOTS_MAX: usize = 1_024;
 /// Outcomes that one message may tell or acknowledge; an agent's backlog after a long time alone.
 pub const OUTCOMES_MAX: usize = 4_096;
 /// Lines that an outcome says about its steps: sixteen steps, a few lines each.

@@ -11,6 +11,7 @@ use super::host::{encode_report, report};
 use super::limits::OUTCOMES_MAX;
 use super::observation::{encode_frame, frame};
 use super::outcome::{encode_outcome_report, outcome_report};
+use super::snapshot::{answer, ask, encode_answer, encode_ask};
 use super::time::{encode_span, encode_time, span, time};
 use crate::agent::v1 as pb;
 
@@ -30,6 +31,7 @@ pub fn encode_agent(sequence: u64, it: &AgentMessage) -> pb::StreamRequest {
         AgentMessage::Heartbeat { at } => Wire::Heartbeat(pb::Heartbeat { time: Some(encode_time(*at)) }),
         AgentMessage::Accepted { command } => Wire::Accepted(pb::Accepted { command: Some(encode_id(command.0)) }),
         AgentMessage::Outcome(it) => Wire::Outcome(encode_outcome_report(it)),
+        AgentMessage::Snapshots { number, answer } => Wire::Snapshots(encode_answer(*number, answer)),
         AgentMessage::Goodbye { reason } => Wire::Goodbye(pb::Goodbye { reason: cut(reason) }),
     };
     pb::StreamRequest { sequence, message: Some(message) }
@@ -48,6 +50,10 @@ pub fn decode_agent(it: pb::StreamRequest) -> Result<(u64, AgentMessage), WireEr
         Wire::Heartbeat(it) => AgentMessage::Heartbeat { at: time("heartbeat.time", it.time)? },
         Wire::Accepted(it) => AgentMessage::Accepted { command: CommandId(id("accepted.command", it.command)?) },
         Wire::Outcome(it) => AgentMessage::Outcome(outcome_report(it).within("outcome")?),
+        Wire::Snapshots(it) => {
+            let (number, answer) = answer(it).within("snapshots")?;
+            AgentMessage::Snapshots { number, answer }
+        }
         Wire::Goodbye(it) => AgentMessage::Goodbye { reason: prose("goodbye.reason", it.reason)? },
     };
     Ok((it.sequence, message))
@@ -83,6 +89,7 @@ pub fn encode_server(sequence: u64, it: &ServerMessage) -> pb::StreamResponse {
         ServerMessage::ProbeNow { target } => {
             Wire::ProbeNow(pb::ProbeNow { target: target.as_ref().map(|it| it.as_str().to_owned()) })
         }
+        ServerMessage::Snapshots { number, ask } => Wire::AskSnapshots(encode_ask(*number, ask)),
         ServerMessage::Reconnect { after, reason } => {
             Wire::Reconnect(pb::Reconnect { after: Some(encode_span(*after)), reason: cut(reason) })
         }
@@ -112,6 +119,10 @@ pub fn decode_server(it: pb::StreamResponse) -> Result<(u64, ServerMessage), Wir
         Wire::ReportFully(pb::ReportFully {}) => ServerMessage::ReportFully,
         Wire::ProbeNow(it) => {
             ServerMessage::ProbeNow { target: optional_name("probe_now.target", it.target.as_ref())? }
+        }
+        Wire::AskSnapshots(it) => {
+            let (number, ask) = ask(it).within("ask_snapshots")?;
+            ServerMessage::Snapshots { number, ask }
         }
         Wire::Reconnect(it) => ServerMessage::Reconnect {
             after: span("reconnect.after", it.after)?,

@@ -12,6 +12,7 @@ mod link;
 mod observation;
 mod outcome;
 mod part;
+mod snapshot;
 mod step;
 mod time;
 

@@ -112,7 +112,7 @@ fn act(kind: StepKind, it: &mut pb::UsePart) -> Result<Act, WireError> {
         StepKind::Lockdown => Act::Lockdown,
         StepKind::EndLockdown => Act::EndLockdown,
         StepKind::ShutDownHost => Act::ShutDownHost,
-        StepKind::RestartHost => Act::RestartHost,
+        StepKind::RebootHost => Act::RebootHost,
         StepKind::StartService
         | StepKind::StopService
         | StepKind::RestartService

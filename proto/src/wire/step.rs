@@ -2,6 +2,7 @@
 
 use prunella_model::observation::{ProbeKind, Status};
 use prunella_model::part::PartKind;
+use prunella_model::snapshot::SnapshotKind;
 use prunella_model::step::{Effect, Risk, Signal, Step, StepKind, TargetStep};
 
 use super::error::{WireError, Within as _, Wrong};
@@ -73,7 +74,7 @@ words!(
         Lockdown,
         EndLockdown,
         ShutDownHost,
-        RestartHost
+        RebootHost
     ]
 );
 words!(
@@ -102,6 +103,13 @@ words!(
     ]
 );
 words!(Risk, "risk", encode_risk, risk, [Low, Medium, High, Dangerous]);
+words!(
+    SnapshotKind,
+    "snapshot kind",
+    encode_snapshot_kind,
+    snapshot_kind,
+    [KnownGood, PreRepair, Manual, Emergency, Scheduled, Listing]
+);
 words!(Effect, "effect", encode_effect, effect, [Idempotent, AtMostOnce]);
 
 /// A step as it travels.

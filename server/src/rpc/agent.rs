@@ -22,6 +22,7 @@ use super::error;
 use super::gate::Caller;
 use crate::clock::Clock;
 use crate::driver::{Inbox, Input, Stopped};
+use crate::questions::Questions;
 use crate::sessions::{Greeting, Lifeline, Outgoing, SessionKey, Sessions, queue};
 
 /// How long an agent may take to say Hello: it has it ready when it opens the stream.
@@ -43,6 +44,8 @@ pub struct AgentLink {
     pub sessions: Arc<Sessions>,
     /// The way to the driver.
     pub inbox: Inbox,
+    /// Questions to agents.
+    pub questions: Arc<Questions>,
     /// The time.
     pub clock: Clock,
     /// The policy in force.
@@ -208,6 +211,13 @@ impl Listener {
                 self.link.sessions.send_to(session, ServerMessage::ReportFully);
             }
             last = sequence;
+            let message = match message {
+                AgentMessage::Snapshots { number, answer } => {
+                    self.link.questions.answered(&self.host, number, answer);
+                    continue;
+                }
+                message => message,
+            };
             let event = match self.event_of(message) {
                 Ok(event) => event,
                 Err(ending) => return ending,
@@ -227,6 +237,7 @@ impl Listener {
         let host = self.host.clone();
         match message {
             AgentMessage::Hello { .. } => Err(protocol_error("Hello may be said only once in a stream").into()),
+            AgentMessage::Snapshots { .. } => Err(protocol_error("an answer is no event").into()),
             AgentMessage::Report(report) => Ok(Event::Reported { host, report }),
             AgentMessage::Frame(frame) => Ok(Event::Frame { host, frame }),
             AgentMessage::Heartbeat { .. } => Ok(Event::Heartbeat { host }),

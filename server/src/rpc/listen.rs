@@ -15,6 +15,7 @@ use prunella_proto::control::v1::health_service_server::HealthServiceServer;
 use prunella_proto::control::v1::incident_service_server::IncidentServiceServer;
 use prunella_proto::control::v1::learning_service_server::LearningServiceServer;
 use prunella_proto::control::v1::optimiser_service_server::OptimiserServiceServer;
+use prunella_proto::control::v1::snapshot_service_server::SnapshotServiceServer;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -32,6 +33,7 @@ use super::health::Health;
 use super::incidents::Incidents;
 use super::learning::{Learning, MESSAGE_MAX as LEARNING_MESSAGE_MAX};
 use super::optimiser::Optimiser;
+use super::snapshots::Snapshots;
 
 /// The most agents that are connected at the same time, and as many again that reconnect. Fewer where the system does
 /// not let so many files be open.
@@ -118,8 +120,13 @@ pub struct Control {
     pub fleet: Fleet,
     /// `IncidentService`.
     pub incidents: Incidents,
+<<<<<<< HEAD
     /// `LearningService`.
     pub learning: Learning,
+=======
+    /// `SnapshotService`.
+    pub snapshots: Snapshots,
+>>>>>>> 96fe502 (Snapshots are listed, taken, verified and restored; a declared part on the real servers; reboot_host bears a name of its own)
     /// `OptimiserService`.
     pub optimiser: Optimiser,
     /// `EventService`.
@@ -156,6 +163,11 @@ impl Control {
             )
             .add_service(
                 OptimiserServiceServer::new(self.optimiser)
+                    .max_decoding_message_size(CONTROL_MESSAGE_MAX)
+                    .max_encoding_message_size(ANSWER_MAX),
+            )
+            .add_service(
+                SnapshotServiceServer::new(self.snapshots)
                     .max_decoding_message_size(CONTROL_MESSAGE_MAX)
                     .max_encoding_message_size(ANSWER_MAX),
             )

@@ -18,6 +18,7 @@ pub mod listen;
 pub mod name;
 pub mod optimiser;
 pub mod page;
+pub mod snapshots;
 mod topology;
 
 use std::time::Duration;

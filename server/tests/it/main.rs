@@ -12,3 +12,5 @@ mod learning;
 mod matrix;
 #[cfg(test)]
 mod membership;
+#[cfg(test)]
+mod snapshots;

@@ -9,12 +9,13 @@ use prunella_model::host::HostReport;
 use prunella_model::incident::Severity;
 use prunella_model::knowledge::Lore;
 use prunella_model::observation::Frame;
+use prunella_model::observation::Sha256;
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{FleetPolicy, Mode, Scope};
 use prunella_model::record::{AuditEntry, Change};
 use prunella_model::{
-    CommandId, Generation, HostId, IncidentId, MaintenanceName, OperatorName, RepairName, TargetName, TargetRef,
-    Timestamp,
+    CommandId, Generation, HostId, IncidentId, MaintenanceName, OperatorName, PartName, RepairName, TargetName,
+    TargetRef, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +183,19 @@ pub enum Request {
     Optimise {
         /// Its id, as [`crate::view::Opportunity::id`] says.
         opportunity: String,
+        /// Why.
+        why: String,
+        /// Decide and check everything, do nothing.
+        dry_run: bool,
+    },
+    /// Put a file back to a content that its agent holds. Brakes of pacing do not apply; rules that prevent harm do.
+    Restore {
+        /// The target.
+        target: TargetRef,
+        /// The file.
+        file: PartName,
+        /// The digest of the content.
+        snapshot: Sha256,
         /// Why.
         why: String,
         /// Decide and check everything, do nothing.

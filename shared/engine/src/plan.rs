@@ -77,7 +77,7 @@ impl Engine {
     pub(crate) fn plan(&self, case: &Case, cause: Cause, diagnosis: &Diagnosis) -> Result<Plan, NoPlan> {
         let asked = case.forced.as_ref().and_then(|forced| forced.repair.clone());
         let target = self.target_at(case.key);
-        let patient = Patient { target, diagnosis, fault: &case.it.fault };
+        let patient = Patient { target, diagnosis, fault: &case.it.fault, restore: wanted(case) };
         let (candidates, arms, mut ruled_out) = self.candidates(case, cause, &patient, asked.as_ref());
         let ranking = self.rank(case, cause, &candidates, &arms);
         let find = |it: &Scored| candidates.get(it.arm).zip(arms.get(it.arm));
@@ -216,7 +216,8 @@ impl Engine {
     /// What waiting promises for an incident, and how likely this repair is to help, if it is to be waited.
     pub(crate) fn better_to_wait(&self, case: &Case, cause: Cause, repair: &RepairName) -> Option<(choose::Wait, f64)> {
         let diagnosis = case.it.diagnosis.as_ref()?;
-        let patient = Patient { target: self.target_at(case.key), diagnosis, fault: &case.it.fault };
+        let patient =
+            Patient { target: self.target_at(case.key), diagnosis, fault: &case.it.fault, restore: wanted(case) };
         let (candidates, arms, _) = self.candidates(case, cause, &patient, Some(repair));
         let ranking = self.rank(case, cause, &candidates, &arms);
         let urgent = self.urgent(case);
@@ -258,6 +259,11 @@ impl Engine {
         });
         wanted.map(|probe| (target.report.name.clone(), probe.report.name.clone())).collect()
     }
+}
+
+/// The content that a person wants a file put back to.
+pub(crate) fn wanted(case: &Case) -> Option<&(prunella_model::PartName, prunella_model::observation::Sha256)> {
+    case.forced.as_ref()?.restore.as_ref()
 }
 
 /// Whether an attempt is known not to have healed.

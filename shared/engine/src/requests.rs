@@ -2,8 +2,9 @@
 
 use prunella_model::event::EventKind;
 use prunella_model::incident::{Closing, Fault, IncidentState, Severity};
+use prunella_model::observation::Sha256;
 use prunella_model::record::MaintenanceRecord;
-use prunella_model::{CommandId, IncidentId, OperatorName, RepairName, RuleName, TargetRef, Timestamp};
+use prunella_model::{CommandId, IncidentId, OperatorName, PartName, RepairName, RuleName, TargetRef, Timestamp};
 
 use crate::Engine;
 use crate::diagnosis::{Insight, Presence};
@@ -33,6 +34,9 @@ impl Engine {
             Request::StopRollout { why } => self.stop_rollout(by, &why),
             Request::EndMaintenance { name } => self.end_maintenance(by, &name),
             Request::Repair { target, repair, why, dry_run } => self.ask_repair(by, &target, repair, why, dry_run),
+            Request::Restore { target, file, snapshot, why, dry_run } => {
+                self.ask_restore(by, &target, (file, snapshot), why, dry_run)
+            }
             Request::Optimise { opportunity, why, dry_run } => self.optimise(by, &opportunity, &why, dry_run),
             Request::Cancel { incident, why } => self.cancel(by, incident, &why),
             Request::Report { target, severity, summary } => self.report(by, &target, severity, summary),
@@ -132,14 +136,45 @@ impl Engine {
             let why = "is healthy by its own probes: report what you see first, if it is something that they do not";
             return refused("HEALTHY", format!("{target} {why}"));
         }
-        let forced = Forced { by: by.clone(), why: why.clone(), repair };
+        let forced = Forced { by: by.clone(), why: why.clone(), repair, restore: None };
         if dry_run {
-            return self.rehearse(key, forced);
+            return self.rehearse(key, forced, REQUESTED);
         }
+        self.take_request(key, by, why, forced, REQUESTED)
+    }
+
+    /// A person wants a file back as it was. Naming the content is a report of what no probe sees.
+    fn ask_restore(
+        &mut self,
+        by: &OperatorName,
+        target: &TargetRef,
+        (file, snapshot): (PartName, Sha256),
+        why: String,
+        dry_run: bool,
+    ) -> Reply {
+        let Some(key) = self.find(target) else { return Reply::NotFound { what: format!("target {target}") } };
+        if !self.target_at(key).report.files.iter().any(|it| it.name == file) {
+            return Reply::NotFound {
+                what: format!("file {file} of {target}: its agent.toml names none of that name now"),
+            };
+        }
+        if let Some(command) = self.in_flight.get(&key) {
+            return refused("IN_FLIGHT", format!("command {command} is under way for {target}: wait for it"));
+        }
+        let repair = Some(RepairName::of(repairs::RESTORE));
+        let forced = Forced { by: by.clone(), why: why.clone(), repair, restore: Some((file, snapshot)) };
+        if dry_run {
+            return self.rehearse(key, forced, REPORTED);
+        }
+        self.take_request(key, by, why, forced, REPORTED)
+    }
+
+    /// Opens an incident for what a person asked for, or adds it to the one that is open.
+    fn take_request(&mut self, key: Key, by: &OperatorName, why: String, forced: Forced, rule: &'static str) -> Reply {
         let id = match self.target_at(key).incident {
             Some(id) => id,
             None => {
-                let fault = self.filed(key, REQUESTED, Severity::Medium, format!("repair asked for by {by}: {why}"));
+                let fault = self.filed(key, rule, Severity::Medium, format!("repair asked for by {by}: {why}"));
                 self.open(key, fault, Vec::new())
             }
         };
@@ -168,10 +203,10 @@ impl Engine {
     }
 
     /// Decides and checks everything, and does nothing.
-    fn rehearse(&self, key: Key, forced: Forced) -> Reply {
+    fn rehearse(&self, key: Key, forced: Forced, rule: &'static str) -> Reply {
         let rehearsal = self.target_at(key).incident.and_then(|id| self.cases.get(&id)).cloned();
         let mut case = rehearsal.unwrap_or_else(|| {
-            let fault = self.filed(key, REQUESTED, Severity::Medium, "a rehearsal".to_owned());
+            let fault = self.filed(key, rule, Severity::Medium, "a rehearsal".to_owned());
             crate::incident::Case::new(crate::views::blank(fault, self.now), key)
         });
         case.forced = Some(forced);

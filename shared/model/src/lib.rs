@@ -17,6 +17,7 @@ pub mod part;
 pub mod policy;
 pub mod record;
 pub mod scope;
+pub mod snapshot;
 pub mod step;
 pub mod time;
 pub mod window;

@@ -10,6 +10,7 @@ use crate::command::{Challenge, SignedCommand, TrustBundle};
 use crate::host::HostReport;
 use crate::observation::Frame;
 use crate::outcome::OutcomeReport;
+use crate::snapshot::{SnapshotAnswer, SnapshotAsk};
 use crate::{CommandId, TargetName, Timestamp};
 
 /// The version of the agent's protocol that this program speaks.
@@ -45,6 +46,13 @@ pub enum AgentMessage {
     },
     /// What became of a command. Said again in each stream until acknowledged.
     Outcome(OutcomeReport),
+    /// The answer to [`ServerMessage::Snapshots`].
+    Snapshots {
+        /// The number of the question.
+        number: u64,
+        /// The answer.
+        answer: SnapshotAnswer,
+    },
     /// The agent ends this stream on purpose.
     Goodbye {
         /// Why, for a person.
@@ -86,6 +94,13 @@ pub enum ServerMessage {
     ProbeNow {
         /// All probes of this target; null means of every target.
         target: Option<TargetName>,
+    },
+    /// Answer a question about snapshots.
+    Snapshots {
+        /// Comes back with the answer.
+        number: u64,
+        /// The question.
+        ask: SnapshotAsk,
     },
     /// Come back later.
     Reconnect {

@@ -175,8 +175,8 @@ pub enum Act {
     EndLockdown,
     /// See [`StepKind::ShutDownHost`].
     ShutDownHost,
-    /// See [`StepKind::RestartHost`].
-    RestartHost,
+    /// See [`StepKind::RebootHost`].
+    RebootHost,
 }
 
 impl Act {
@@ -211,7 +211,7 @@ impl Act {
             Self::Lockdown => StepKind::Lockdown,
             Self::EndLockdown => StepKind::EndLockdown,
             Self::ShutDownHost => StepKind::ShutDownHost,
-            Self::RestartHost => StepKind::RestartHost,
+            Self::RebootHost => StepKind::RebootHost,
         }
     }
 
@@ -246,7 +246,7 @@ impl Act {
             | Self::Lockdown
             | Self::EndLockdown
             | Self::ShutDownHost
-            | Self::RestartHost => None,
+            | Self::RebootHost => None,
         }
     }
 

@@ -300,7 +300,7 @@ impl Engine {
 
     /// The repairs that treat the cause and are of use here, the likeliest first.
     fn recommended(&self, case: &Case, cause: Cause, diagnosis: &Diagnosis) -> Vec<RepairName> {
-        let patient = Patient { target: self.target_at(case.key), diagnosis, fault: &case.it.fault };
+        let patient = Patient { target: self.target_at(case.key), diagnosis, fault: &case.it.fault, restore: None };
         let mut recommended: Vec<(f64, &str)> = REPAIRS
             .iter()
             .filter(|repair| repair.fits(&patient))

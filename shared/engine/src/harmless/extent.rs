@@ -6,6 +6,7 @@ use prunella_model::observation::{Finding, ProbeKind, Sha256};
 use prunella_model::step::Step;
 
 use crate::brakes::{Ask, Brake, Class, Stop};
+use crate::plan::wanted;
 use crate::target::Target;
 
 /// Never on more than is named.
@@ -72,7 +73,9 @@ impl Brake for NeverUncoveredDeletion {
                     .is_some_and(|known| known.known_good == Some(*snapshot) || holds(target, &known.name, *snapshot));
                 // What is put back after a repair was saved by that repair.
                 let saved = known.is_some() && plan.undoes.is_some();
-                (!good && !saved).then(|| format!("{snapshot:?} is no snapshot of the file {file}"))
+                // A person chose it, from what the agent says that it holds.
+                let chosen = wanted(ask.case).is_some_and(|(named, content)| named == file && content == snapshot);
+                (!good && !saved && !chosen).then(|| format!("{snapshot:?} is no snapshot of the file {file}"))
             }
             Step::Use { part, act } => {
                 let known = report.part(act.kind(), part);

@@ -129,7 +129,12 @@ impl Rig {
     /// The rules that stop a plan. A person's request must change nothing.
     fn stopped(&mut self, id: IncidentId, plan: &Plan) -> Vec<String> {
         let own = self.ask(id, plan);
-        let forced = Forced { by: OperatorName::of("ann"), why: "now".to_owned(), repair: Some(plan.repair.clone()) };
+        let forced = Forced {
+            by: OperatorName::of("ann"),
+            why: "now".to_owned(),
+            repair: Some(plan.repair.clone()),
+            restore: None,
+        };
         self.0.cases.get_mut(&id).unwrap().forced = Some(forced);
         assert_eq!(self.ask(id, plan), own, "a person's request changes nothing");
         own

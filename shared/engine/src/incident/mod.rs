@@ -20,7 +20,8 @@ pub(crate) use undo::Undoing;
 use std::time::Duration;
 
 use prunella_model::incident::{Fault, Incident, IncidentState, Severity, Stage, StageRecord};
-use prunella_model::{OperatorName, RepairName, Timestamp};
+use prunella_model::observation::Sha256;
+use prunella_model::{OperatorName, PartName, RepairName, Timestamp};
 
 use crate::cause::Cause;
 use crate::correlate::Common;
@@ -45,6 +46,8 @@ pub(crate) struct Forced {
     pub(crate) why: String,
     /// Which repair; null lets the engine choose.
     pub(crate) repair: Option<RepairName>,
+    /// The content that a file shall be put back to, when it is that.
+    pub(crate) restore: Option<(PartName, Sha256)>,
 }
 
 /// An open incident: its record and what the engine needs beside it. The rest can be found again from the record.

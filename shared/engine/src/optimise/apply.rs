@@ -80,7 +80,7 @@ impl Engine {
                 what: format!("opportunity {id}; prunella optimize list shows what there is now"),
             };
         };
-        let forced = Forced { by: by.clone(), why: why.to_owned(), repair: None };
+        let forced = Forced { by: by.clone(), why: why.to_owned(), repair: None, restore: None };
         let mut case = self.opportunity_case(&place);
         case.forced = Some(forced.clone());
         let (plan, answer) = match self.rehearse_opportunity(&case) {

@@ -104,3 +104,63 @@ fn baseline(
     };
     target.report.files.iter().filter_map(of).collect()
 }
+
+/// The name of the repair that puts one content back.
+pub(crate) const RESTORE: &str = "restore_snapshot";
+
+/// Puts one file back to a content that a person chose.
+pub(super) struct RestoreSnapshot;
+
+impl Repair for RestoreSnapshot {
+    fn name(&self) -> &'static str {
+        RESTORE
+    }
+
+    fn about(&self) -> &'static str {
+        "Puts one file back to the content of a snapshot that a person chose (prunella snapshots restore), and reloads the \
+         target where that is declared, or restarts it. The agent keeps what it replaces."
+    }
+
+    fn treats(&self) -> &'static [(Cause, f64)] {
+        &[]
+    }
+
+    fn undo(&self) -> Undo {
+        Undo::Restores("the content from before, which the agent saved")
+    }
+
+    fn verify(&self) -> &'static str {
+        "the target's own probes answer"
+    }
+
+    fn cost(&self, _patient: &Patient<'_>) -> Cost {
+        GENTLE
+    }
+
+    fn fits(&self, patient: &Patient<'_>) -> bool {
+        patient.restore.is_some()
+    }
+
+    fn steps(&self, patient: &Patient<'_>) -> Result<Vec<Step>, String> {
+        let (file, snapshot) = patient.restore.ok_or("choose the content: prunella snapshots restore HOST ID")?;
+        let restore = Step::RestoreFile { file: file.clone(), snapshot: *snapshot };
+        let target = patient.target;
+        let mut reload =
+            target.report.parts_for(StepKind::ReloadService).filter(|_| target.permits(StepKind::ReloadService));
+        let after = match reload.next() {
+            Some(part) => Step::Use { part: part.name.clone(), act: Act::ReloadService },
+            None => super::restart_service::restart(patient)?,
+        };
+        Ok(vec![restore, after])
+    }
+
+    fn undo_steps(&self, patient: &Patient<'_>) -> Option<Vec<Step>> {
+        let (file, _) = patient.restore?;
+        let (_, _, found) = baseline(patient).into_iter().find(|(name, ..)| name == file)?;
+        let mut steps = self.steps(patient).ok()?;
+        if let Some(first) = steps.first_mut() {
+            *first = Step::RestoreFile { file: file.clone(), snapshot: found? };
+        }
+        Some(steps)
+    }
+}

@@ -77,7 +77,7 @@ pub(super) static LOCKDOWN: UsesPart = UsesPart {
 /// In and out as before.
 pub(super) static END_LOCKDOWN: UsesPart = UsesPart {
     name: "end_lockdown",
-    about: "Ends a lockdown. Operators must sign it.",
+    about: "Ends a lockdown: traffic goes in and out as before. Operators must sign it.",
     treats: &[],
     step: StepKind::EndLockdown,
     act: |_, _| Some(Act::EndLockdown),
@@ -105,12 +105,12 @@ pub(super) static SHUT_DOWN_HOST: UsesPart = UsesPart {
 };
 
 /// The host comes back.
-pub(super) static RESTART_HOST: UsesPart = UsesPart {
-    name: "restart_host",
+pub(super) static REBOOT_HOST: UsesPart = UsesPart {
+    name: "reboot_host",
     about: "Restarts the host. Operators must sign it.",
     treats: &[],
-    step: StepKind::RestartHost,
-    act: |_, _| Some(Act::RestartHost),
+    step: StepKind::RebootHost,
+    act: |_, _| Some(Act::RebootHost),
     back: no_way_back,
     then: Then::Nothing,
     suits: always,

@@ -17,7 +17,9 @@ pub(crate) use uses_part::goal;
 
 use std::time::Duration;
 
+use prunella_model::PartName;
 use prunella_model::incident::{Diagnosis, Fault};
+use prunella_model::observation::Sha256;
 use prunella_model::step::Step;
 
 use crate::cause::Cause;
@@ -49,6 +51,8 @@ pub(crate) struct Patient<'a> {
     pub(crate) diagnosis: &'a Diagnosis,
     /// The fault that shows it.
     pub(crate) fault: &'a Fault,
+    /// The content that a person wants a file put back to.
+    pub(crate) restore: Option<&'a (PartName, Sha256)>,
 }
 
 /// What a repair costs.
@@ -116,8 +120,10 @@ fn about_disk_or_cache(patient: &Patient<'_>) -> bool {
     about_disk(patient) || Cause::of(&patient.diagnosis.cause) == Cause::CacheLarge
 }
 
+pub(crate) use configs::RESTORE;
+
 /// All repairs. Their order is that of the ladder where nothing else decides: gentlest first.
-pub(crate) static REPAIRS: [&dyn Repair; 34] = [
+pub(crate) static REPAIRS: [&dyn Repair; 35] = [
     &restart_service::RestartService,
     &repair_config::RepairConfig,
     &processes::REINIT,
@@ -143,6 +149,7 @@ pub(crate) static REPAIRS: [&dyn Repair; 34] = [
     &configs::VALIDATE,
     &configs::UPDATE,
     &configs::ResetConfig,
+    &configs::RestoreSnapshot,
     &processes::ForceRestart,
     &processes::RUN,
     &host_wide::RENEW_CERTIFICATE,
@@ -150,7 +157,7 @@ pub(crate) static REPAIRS: [&dyn Repair; 34] = [
     &host_wide::PROMOTE_STANDBY,
     &host_wide::LOCKDOWN,
     &host_wide::END_LOCKDOWN,
-    &host_wide::RESTART_HOST,
+    &host_wide::REBOOT_HOST,
     &host_wide::SHUT_DOWN_HOST,
 ];
 

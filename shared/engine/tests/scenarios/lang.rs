@@ -17,7 +17,7 @@
 //! web-1/host ramp cpu.used_percent 40 60 2h 1m   samples from one value to another, one each minute
 //! web-1/web log 12                             a log probe that found so many lines
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
-//! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · cancel N · report T SEVERITY TEXT ·
+//! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · restore T FILE BYTE [dry] · cancel N · report T SEVERITY TEXT ·
 //! optimise KIND [dry] (the best of that kind)
 //! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | opportunities | capacities | commands | knowledge | insights | predictions | recommendations | groups | rollout
 //! (any request may end with by=NAME)

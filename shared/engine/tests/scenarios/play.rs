@@ -9,7 +9,7 @@ use prunella_engine::{Decision, Engine, Event, Reply, Request};
 use prunella_model::command::{Intent, Precondition};
 use prunella_model::host::{BY_CHOICE, HostReport, TargetReport};
 use prunella_model::incident::Severity;
-use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Status, Wait};
+use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Sha256, Status, Wait};
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{CustomRule, Scope};
 use prunella_model::record::{Change, Stored};
@@ -338,6 +338,13 @@ impl World {
             "repair" => Request::Repair {
                 target: target(words.0[1]),
                 repair: words.0.get(2).filter(|it| **it != "dry").map(|it| it.parse().expect("a repair")),
+                why: "as asked".to_owned(),
+                dry_run: words.has("dry"),
+            },
+            "restore" => Request::Restore {
+                target: target(words.0[1]),
+                file: words.0[2].parse().expect("a file"),
+                snapshot: Sha256([u8::from_str_radix(words.0[3], 16).expect("a byte"); 32]),
                 why: "as asked".to_owned(),
                 dry_run: words.has("dry"),
             },

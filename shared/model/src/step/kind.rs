@@ -156,7 +156,7 @@ kinds! {
     ShutDownHost, "shut_down_host", Dangerous, AtMostOnce, Some(Part::Machine),
         "Shuts the host down.",
         "irreversible from here: somebody must switch it on";
-    RestartHost, "restart_host", Dangerous, AtMostOnce, Some(Part::Machine),
+    RebootHost, "reboot_host", Dangerous, AtMostOnce, Some(Part::Machine),
         "Restarts the host.",
         "irreversible: what ran has ended";
 }
