@@ -120,13 +120,10 @@ pub struct Control {
     pub fleet: Fleet,
     /// `IncidentService`.
     pub incidents: Incidents,
-<<<<<<< HEAD
     /// `LearningService`.
     pub learning: Learning,
-=======
     /// `SnapshotService`.
     pub snapshots: Snapshots,
->>>>>>> 96fe502 (Snapshots are listed, taken, verified and restored; a declared part on the real servers; reboot_host bears a name of its own)
     /// `OptimiserService`.
     pub optimiser: Optimiser,
     /// `EventService`.
