@@ -1,11 +1,11 @@
 //! The latest verdict of every probe and the latest value of every series, and what of it goes to the server.
 //!
-//! Its size is fixed when the agent starts, so looks that find nothing new allocate nothing.
+//! Its size changes only when a probe measures something for the first time, so looks that find nothing new allocate nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prunella_model::observation::{Finding, Observation, ProbeKind, Sample, SeriesName, Status};
+use prunella_model::observation::{Finding, Level, Observation, ProbeKind, Sample, SeriesName, Status, Wait};
 use prunella_model::{MetricName, ProbeName, TargetName, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
@@ -27,9 +27,13 @@ pub enum Sensed {
     Measured {
         /// When, by the host's clock.
         at: Timestamp,
+        /// Series that are named from here on: those that were not in a full report yet.
+        series: Vec<SeriesName>,
         /// The values; never empty.
         samples: Vec<Sample>,
     },
+    /// Everything that the host's targets wait for at this time.
+    Waits(Vec<Wait>),
 }
 
 /// What one look of a probe came to.
@@ -46,6 +50,15 @@ impl Look {
 
     pub(crate) fn down(finding: Finding) -> Self {
         Self { status: Status::Down, finding }
+    }
+
+    /// What a check that judges by itself says.
+    pub(crate) fn checked(level: Level, text: impl Into<String>) -> Self {
+        let finding = Finding::Checked { level, text: text.into() };
+        match level {
+            Level::Good | Level::Warning => Self::up(finding),
+            Level::Critical => Self::down(finding),
+        }
     }
 
     /// The probe could not look, which says nothing of the target.
@@ -107,6 +120,12 @@ struct SeriesState {
 struct State {
     probes: Vec<ProbeState>,
     series: Vec<SeriesState>,
+    /// Series that no full report and no frame has named yet.
+    unnamed: Vec<SeriesName>,
+    /// How many more series there may come to be.
+    room: usize,
+    /// What targets waited for when that was last said, and when it was.
+    waits: Option<(Vec<Wait>, Instant)>,
 }
 
 /// See the module.
@@ -157,8 +176,25 @@ impl Board {
         let place = state.series.len();
         let number = u32::try_from(place).unwrap_or(u32::MAX);
         let name = SeriesName { number, target: target.clone(), metric };
+        state.unnamed.push(name.clone());
         state.series.push(SeriesState { name, value: None, said: None });
         Series(place)
+    }
+
+    /// Keeps numbers for so many series whose names are not known yet.
+    pub(crate) fn reserve(&self, series: usize) {
+        self.state().room += series;
+    }
+
+    /// How many numbers of series are taken or kept.
+    pub(crate) fn series_room(&self) -> usize {
+        let state = self.state();
+        state.series.len() + state.room
+    }
+
+    /// Whether a target has a series of that name.
+    pub(crate) fn has_series(&self, target: &TargetName, metric: &MetricName) -> bool {
+        self.state().series.iter().any(|it| it.name.target == *target && it.name.metric == *metric)
     }
 
     /// Takes one look's verdict. It goes out at once when it is new.
@@ -198,23 +234,35 @@ impl Board {
         }
     }
 
+    /// Takes everything that targets wait for. It goes out when it is new, or while anybody waits: rules ask for how long.
+    pub(crate) fn waits(&self, waits: Vec<Wait>) {
+        let mut state = self.state();
+        let lately = |at: &Instant| at.elapsed() < SAY_AGAIN;
+        if waits.is_empty() && state.waits.as_ref().is_some_and(|(said, at)| said.is_empty() && lately(at)) {
+            return;
+        }
+        let said = self.to.try_send(Sensed::Waits(waits.clone())).is_ok();
+        state.waits = said.then(|| (waits, Instant::now()));
+    }
+
     /// Sends measurements, for as long as somebody receives them.
     pub(crate) async fn send_measurements(self: Arc<Self>) {
         loop {
             self.measured.notified().await;
             tokio::time::sleep(GATHER).await;
             let Ok(place) = self.to.reserve().await else { return };
-            let samples = self.news();
+            let (series, samples) = self.news();
             if !samples.is_empty() {
-                place.send(Sensed::Measured { at: wall_now(), samples });
+                place.send(Sensed::Measured { at: wall_now(), series, samples });
             }
         }
     }
 
-    fn news(&self) -> Vec<Sample> {
+    fn news(&self) -> (Vec<SeriesName>, Vec<Sample>) {
         let now = Instant::now();
         let mut samples = Vec::new();
-        for it in &mut self.state().series {
+        let mut state = self.state();
+        for it in &mut state.series {
             let Some(value) = it.value else { continue };
             #[expect(clippy::float_cmp, reason = "the very same value need not be sent again")]
             let known = it.said.is_some_and(|(said, at)| said == value && now.duration_since(at) < SAY_AGAIN);
@@ -223,13 +271,15 @@ impl Board {
                 samples.push(Sample { series: it.name.number, value });
             }
         }
-        samples
+        let named = if samples.is_empty() { Vec::new() } else { std::mem::take(&mut state.unnamed) };
+        (named, samples)
     }
 
     /// All series and verdicts. Every value goes out again after it: the series' names are good for a new stream.
     pub(crate) fn everything(&self) -> (Vec<SeriesName>, Vec<Observation>) {
         let mut state = self.state();
         state.series.iter_mut().for_each(|it| it.said = None);
+        state.unnamed.clear();
         self.measured.notify_one();
         let series = state.series.iter().map(|it| it.name.clone()).collect();
         (series, state.probes.iter().filter(|it| !it.foreign).filter_map(|it| it.last.clone()).collect())
@@ -265,6 +315,8 @@ fn alike(before: &Finding, after: &Finding) -> bool {
         (Finding::LinesMatched { count: before, .. }, Finding::LinesMatched { count: after, .. }) => {
             *before == 0 && *after == 0
         }
+        // Its text may have a figure that changes all the time.
+        (Finding::Checked { level: before, .. }, Finding::Checked { level: after, .. }) => before == after,
         (before, after) => before == after,
     }
 }

@@ -194,7 +194,7 @@ impl Driver {
         for it in &all {
             match it {
                 Sensed::Seen(seen) => self.keep.saw(seen),
-                Sensed::Measured { .. } => {}
+                Sensed::Measured { .. } | Sensed::Waits(_) => {}
             }
         }
         self.tell(all);
@@ -206,7 +206,11 @@ impl Driver {
         for it in all {
             match it {
                 Sensed::Seen(seen) => frame.observations.push(seen),
-                Sensed::Measured { samples, .. } => frame.samples.extend(samples),
+                Sensed::Waits(waits) => frame.waits = Some(waits),
+                Sensed::Measured { series, samples, .. } => {
+                    frame.series.extend(series);
+                    frame.samples.extend(samples);
+                }
             }
         }
         if self.uplink.link().is_some() {

@@ -96,7 +96,7 @@ async fn live(args: RunArgs, adjust: impl FnOnce(&mut AgentConfig)) -> anyhow::R
     let mut membership = membership;
     let keep = match &config.helper {
         Some(socket) => {
-            let own_series = senses.full().series.len();
+            let own_series = senses.series_room();
             Keep::Helper(Box::new(HelperLink::new(socket, membership.enrolment().enrolment, own_series)))
         }
         None => {

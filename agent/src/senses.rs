@@ -164,12 +164,14 @@ impl Senses {
             orders: Arc::default(),
             foreign: true,
         }));
+        let orders_of = |target: &TargetName, name: &ProbeName| {
+            orders.iter().find(|it| it.target == *target && it.probe == *name).map(|it| Arc::clone(&it.orders))
+        };
+        tasks.extend(probes::events::begin(std::mem::take(&mut set.events), orders_of));
         let parts = Parts::new(&config, &services, &snapshots, &board);
         match &part {
             Part::Whole | Part::Helper(_) => {
-                tasks.extend(probes::file::begin(&config, &board, &snapshots, |target, name| {
-                    orders.iter().find(|it| it.target == *target && it.probe == *name).map(|it| Arc::clone(&it.orders))
-                }));
+                tasks.extend(probes::file::begin(&config, &board, &snapshots, orders_of));
                 // Before the first report, which must not say less than is known.
                 parts.look_at_all().await;
                 tasks.push(tokio::spawn(Arc::clone(&parts).watch()));
@@ -185,6 +187,12 @@ impl Senses {
         }
         let (orders, tasks) = (orders.into(), tasks.into());
         Ok(Self { config, board, services, snapshots, parts, orders, part, tasks })
+    }
+
+    /// How many numbers of series are taken, or kept for what probes have yet to find out. Asked once, at the start.
+    #[must_use]
+    pub(crate) fn series_room(&self) -> usize {
+        self.board.series_room()
     }
 
     /// Everything that is known now. The value of every series is sent again after it.

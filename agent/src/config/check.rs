@@ -12,24 +12,22 @@ use prunella_model::{HostId, PartName, ProbeName, TargetName};
 use prunella_settings::{Located, Source, Spanned};
 
 use super::file::{self, ManagerKind, Span};
+use super::keys::Entries;
 use super::part::ConfigFile;
+use super::probes::{INTERVAL_MAX, INTERVAL_MIN};
 use super::{
     AgentConfig, CommandConfig, DirectoryConfig, FileConfig, HostLimits, ManagerConfig, ProbeConfig, Subject,
     TargetConfig,
 };
 
 /// How often a probe looks when nothing else is said: a second is cheap and finds a hung service soon.
-pub(super) const INTERVAL: Duration = Duration::from_secs(1);
-/// The shortest interval: below it the probes themselves would be the load.
-const INTERVAL_MIN: Duration = Duration::from_millis(20);
-/// The longest interval: a day without a look is no watch.
-const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+const INTERVAL: Duration = Duration::from_secs(1);
 /// How often directories are walked when nothing else is said: a walk costs more than a look.
 const DIRECTORY_INTERVAL: Duration = Duration::from_secs(10);
 /// How often a file's digest is taken besides its change events, which can be lost.
 const FILE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a probe waits when nothing else is said.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// How long everything must be well for a file's content to count as known-good.
 pub(super) const KNOWN_GOOD_AFTER: Duration = Duration::from_secs(60);
 /// How old a file must be to be removed when nothing else is said.
@@ -80,15 +78,24 @@ impl Checker<'_> {
                 observe_only: file.limits.observe_only,
                 pause_file,
             },
-            host_probe: ProbeConfig {
-                name: self.probe_name("host", 0..0)?,
-                interval: self.interval(file.host.interval, INTERVAL)?,
-                timeout: TIMEOUT,
-                subject: Subject::Host,
-            },
+            host_probes: self.host_probes(file.host.interval, &file.host.probe)?,
             targets: self.targets(file.target, &ports)?,
         };
         Ok(config)
+    }
+
+    fn host_probes(&self, interval: Option<Spanned<Span>>, tables: &[Spanned<Entries>]) -> Checked<Vec<ProbeConfig>> {
+        let mut probes = vec![ProbeConfig {
+            name: self.probe_name("host", 0..0)?,
+            interval: self.interval(interval, INTERVAL)?,
+            timeout: TIMEOUT,
+            jitter: Duration::ZERO,
+            subject: Subject::Host,
+        }];
+        for probe in tables {
+            self.add_probe(&mut probes, probe, &ManagerConfig::None, true)?;
+        }
+        Ok(probes)
     }
 
     fn targets(&self, tables: Vec<file::Target>, ports: &[u16]) -> Checked<Vec<TargetConfig>> {
@@ -126,8 +133,8 @@ impl Checker<'_> {
     fn target(&self, name: &TargetName, table: file::Target, ports: &[u16]) -> Checked<TargetConfig> {
         let manager = self.manager(&table)?;
         let mut probes = Vec::new();
-        for probe in table.probe {
-            self.add_probe(&mut probes, probe, &manager)?;
+        for probe in &table.probe {
+            self.add_probe(&mut probes, probe, &manager, false)?;
         }
         let own = match manager {
             ManagerConfig::None => None,
@@ -137,8 +144,9 @@ impl Checker<'_> {
         if let Some((own_name, subject)) = own
             && !probes.iter().any(|it: &ProbeConfig| it.subject.kind() == subject.kind())
         {
-            let own_name = self.probe_name(own_name, table.name.span())?;
-            self.insert(&mut probes, own_name, INTERVAL, TIMEOUT, subject, table.name.span())?;
+            let name = self.probe_name(own_name, table.name.span())?;
+            let (interval, timeout, jitter) = (INTERVAL, TIMEOUT, Duration::ZERO);
+            self.insert(&mut probes, ProbeConfig { name, interval, timeout, jitter, subject }, table.name.span())?;
         }
         let mut directories = Vec::new();
         for part in table.directory {
@@ -297,24 +305,18 @@ impl Checker<'_> {
         subject: fn(PartName) -> Subject,
     ) -> Checked<()> {
         let name = self.probe_name(part.get_ref().as_str(), part.span())?;
-        self.insert(probes, name, interval, TIMEOUT, subject(part.get_ref().clone()), part.span())
+        let (timeout, jitter, subject) = (TIMEOUT, Duration::ZERO, subject(part.get_ref().clone()));
+        self.insert(probes, ProbeConfig { name, interval, timeout, jitter, subject }, part.span())
     }
 
-    pub(super) fn insert(
-        &self,
-        probes: &mut Vec<ProbeConfig>,
-        name: ProbeName,
-        interval: Duration,
-        timeout: Duration,
-        subject: Subject,
-        span: Range<usize>,
-    ) -> Checked<()> {
-        if probes.iter().any(|it| it.name == name) {
+    pub(super) fn insert(&self, probes: &mut Vec<ProbeConfig>, probe: ProbeConfig, span: Range<usize>) -> Checked<()> {
+        if probes.iter().any(|it| it.name == probe.name) {
+            let name = &probe.name;
             let what =
                 format!("this target has a probe {name:?} already (directories and files give theirs their own name)");
             return Err(self.source.at(span, what));
         }
-        probes.push(ProbeConfig { name, interval, timeout, subject });
+        probes.push(probe);
         Ok(())
     }
 

@@ -210,7 +210,7 @@ impl Checker<'_> {
             place,
             bound: it.bound.as_ref().map(|it| it.get_ref().0),
             rebuild: self.maybe_program(it.rebuild.as_ref())?,
-            warm: it.warm.iter().map(|url| self.http(url, Vec::new())).collect::<Checked<_>>()?,
+            warm: it.warm.iter().map(|url| self.plain_url(url)).collect::<Checked<_>>()?,
         })
     }
 

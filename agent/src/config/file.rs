@@ -5,15 +5,15 @@ use std::fmt;
 use std::time::Duration;
 
 use prunella_model::host::Dependency;
-use prunella_model::observation::ProbeKind;
 use prunella_model::step::StepKind;
 use prunella_model::time::parse_span;
-use prunella_model::{HostId, PartName, ProbeName, ServiceName, TargetName};
+use prunella_model::{HostId, PartName, ServiceName, TargetName};
 use prunella_settings::Spanned;
 use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::file_parts::{Parts, Words};
+use super::keys::Entries;
 use super::size::Size;
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +58,7 @@ pub(super) struct Host {
     pub(super) interval: Option<Spanned<Span>>,
     pub(super) permit: Option<Permits>,
     pub(super) part: Parts,
+    pub(super) probe: Vec<Spanned<Entries>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -89,7 +90,7 @@ pub(super) struct Target {
     pub(super) stop_with_agent: Option<Spanned<bool>>,
     pub(super) unit: Option<Spanned<String>>,
     #[serde(default)]
-    pub(super) probe: Vec<Spanned<Probe>>,
+    pub(super) probe: Vec<Spanned<Entries>>,
     #[serde(default)]
     pub(super) directory: Vec<Directory>,
     #[serde(default)]
@@ -97,20 +98,6 @@ pub(super) struct Target {
     pub(super) permit: Option<Permits>,
     #[serde(default)]
     pub(super) part: Parts,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Probe {
-    pub(super) name: Option<Spanned<ProbeName>>,
-    pub(super) kind: Spanned<ProbeKind>,
-    pub(super) interval: Option<Spanned<Span>>,
-    pub(super) timeout: Option<Spanned<Span>>,
-    pub(super) url: Option<Spanned<String>>,
-    pub(super) expect_status: Option<Spanned<Vec<u16>>>,
-    pub(super) address: Option<Spanned<String>>,
-    pub(super) path: Option<Spanned<String>>,
-    pub(super) pattern: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,27 +4,34 @@
 
 mod check;
 mod check_parts;
-mod check_probes;
 mod file;
 mod file_parts;
+pub(crate) mod keys;
 pub(crate) mod part;
+pub(crate) mod probes;
 mod size;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use globset::GlobSet;
 use prunella_model::host::{Dependency, DirectoryReport, FileReport, Permit, ProbeReport, TargetReport};
-use prunella_model::observation::{ProbeKind, Sha256};
+use prunella_model::observation::Sha256;
 use prunella_model::part::{PartKind, PartReport};
 use prunella_model::{HostId, PartName, ProbeName, ServiceName, TargetName};
 use prunella_settings::{Located, Source};
 
 pub use part::PartConfig;
 pub(crate) use part::PartState;
+
+pub use probes::{
+    CertificateSubject, CgroupSubject, ClockSubject, ContainerSubject, DnsSubject, DomainSubject, DriftSubject,
+    GrpcSubject, HostPort, HttpSubject, KernelSubject, LogSubject, MetricsSubject, MountSubject, PluginSubject,
+    PostgresAddress, PostgresLogin, PostgresSubject, QueueSource, QueueSubject, RecordType, RedisLogin, RedisSubject,
+    Selected, Subject, TcpSubject, Url, Verdict, guide,
+};
 
 /// Why `agent.toml` cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +68,8 @@ pub struct AgentConfig {
     pub labels: BTreeMap<String, String>,
     /// Limits that hold for the whole host.
     pub limits: HostLimits,
-    /// How the host itself is probed.
-    pub host_probe: ProbeConfig,
+    /// How the host itself is probed: its own probe first, then those of the file.
+    pub host_probes: Vec<ProbeConfig>,
     /// Parts of the host itself that steps may act on.
     pub host_parts: Vec<PartConfig>,
     /// What may be done to the host itself.
@@ -153,84 +160,10 @@ pub struct ProbeConfig {
     pub interval: Duration,
     /// How long it waits for an answer.
     pub timeout: Duration,
+    /// By at most how much its beat is shifted on this host.
+    pub jitter: Duration,
     /// What it looks at.
     pub subject: Subject,
-}
-
-/// What a probe looks at.
-#[derive(Debug, Clone)]
-pub enum Subject {
-    /// The host itself.
-    Host,
-    /// The main process of the target.
-    Process,
-    /// The unit of the target.
-    Unit,
-    /// An HTTP/1.1 address.
-    Http(HttpSubject),
-    /// An address that must accept a connection.
-    Tcp {
-        /// The address.
-        address: HostPort,
-    },
-    /// A file that lines are appended to.
-    Log {
-        /// The file.
-        path: PathBuf,
-        /// A line counts when it contains this.
-        pattern: String,
-    },
-    /// A directory of the target.
-    Directory(PartName),
-    /// A file of the target.
-    File(PartName),
-}
-
-impl Subject {
-    /// Whether the helper looks, when it is a process of its own: at what others may not see, or what belongs to the
-    /// hands. What is seen over the network is not for a process that has none.
-    #[must_use]
-    pub const fn needs_helper(&self) -> bool {
-        match self {
-            Self::Process | Self::Unit | Self::Log { .. } | Self::Directory(_) | Self::File(_) => true,
-            Self::Host | Self::Http(_) | Self::Tcp { .. } => false,
-        }
-    }
-
-    /// The kind of probe that looks at it.
-    #[must_use]
-    pub const fn kind(&self) -> ProbeKind {
-        match self {
-            Self::Host => ProbeKind::Host,
-            Self::Process => ProbeKind::Process,
-            Self::Unit => ProbeKind::Unit,
-            Self::Http(_) => ProbeKind::Http,
-            Self::Tcp { .. } => ProbeKind::Tcp,
-            Self::Log { .. } => ProbeKind::Log,
-            Self::Directory(_) => ProbeKind::Directory,
-            Self::File(_) => ProbeKind::File,
-        }
-    }
-}
-
-/// An HTTP address and what it must answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpSubject {
-    /// Where to connect.
-    pub address: HostPort,
-    /// Path and query, with the leading slash.
-    pub path: String,
-    /// Statuses that are good; empty means 200 to 399.
-    pub expect_status: Vec<u16>,
-}
-
-/// A host and a port. Names are looked up at each look; addresses need no look-up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostPort {
-    /// An address.
-    Address(SocketAddr),
-    /// A name to look up, and a port: `name:port`.
-    Name(String),
 }
 
 /// A directory of a target that may be cleaned.
@@ -300,7 +233,7 @@ impl AgentConfig {
             labels: self.labels.clone(),
             depends_on: Vec::new(),
             critical: true,
-            probes: vec![self.host_probe.report()],
+            probes: self.host_probes.iter().map(ProbeConfig::report).collect(),
             permits: self.host_permits.clone(),
             directories: Vec::new(),
             files: Vec::new(),
@@ -392,5 +325,7 @@ impl ProbeConfig {
     }
 }
 
+#[cfg(test)]
+mod probe_tests;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use prunella_model::PartName;
 use prunella_model::part::{PartKind, PartReport, Setting};
 use prunella_model::step::{Risk, Signal, StepKind};
 
-use super::{HostPort, HttpSubject};
+use super::{HostPort, Url};
 
 /// One declared part of a target.
 #[derive(Debug, Clone)]
@@ -138,7 +138,7 @@ pub struct Cache {
     /// Fills it anew.
     pub rebuild: Option<Program>,
     /// Requests that warm it up.
-    pub warm: Vec<HttpSubject>,
+    pub warm: Vec<Url>,
 }
 
 /// Where a cache is.

@@ -125,7 +125,7 @@ fn what_is_wrong_is_said_where_it_is() {
     check("[[target]]\nname = \"a\"\nstart = [\"x\"]", "agent.toml:3:9: start goes with manager = \"command\"");
     check("[[target]]\nname = \"a\"\nmanager = \"command\"", "agent.toml:3:11: manager = \"command\" needs start");
     check(&probe("kind = \"http\""), "agent.toml:4:8: a http probe needs url, for example");
-    check(&probe("kind = \"http\"\nurl = \"https://x/\""), "agent.toml:5:7: only http:// addresses");
+    check(&probe("kind = \"http\"\nurl = \"ftp://x/\""), "agent.toml:5:7: \"ftp://x/\" cannot be probed; write");
     check(&probe("kind = \"tcp\"\nurl = \"http://x/\""), "agent.toml:5:7: a tcp probe has no url");
     check(&probe("kind = \"tcp\"\naddress = \"x\""), "agent.toml:5:11: \"x\" is not an address");
     check(

@@ -196,10 +196,13 @@ impl HelperLink {
                 self.latest.insert(key(&seen), seen.clone());
                 KeepNews::Sensed(Sensed::Seen(seen))
             }
-            Tell::Sensed(Sensed::Measured { at, samples }) => {
+            Tell::Sensed(Sensed::Waits(waits)) => KeepNews::Sensed(Sensed::Waits(waits)),
+            Tell::Sensed(Sensed::Measured { at, series, samples }) => {
+                self.said.series.extend(series.iter().cloned());
+                let series = series.into_iter().map(|it| self.numbered(it)).collect();
                 let own = self.own_series;
                 let shifted = samples.into_iter().map(|it| Sample { series: it.series.saturating_add(own), ..it });
-                KeepNews::Sensed(Sensed::Measured { at, samples: shifted.collect() })
+                KeepNews::Sensed(Sensed::Measured { at, series, samples: shifted.collect() })
             }
             Tell::Challenge(challenge) => {
                 // Lives are measured by the helper; this half's own clock only fills the field.

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{Mode, blocking, program, redis, told};
 use crate::config::part::{Cache, CachePlace};
-use crate::config::{HostPort, HttpSubject};
+use crate::config::{HostPort, Url};
 use crate::tree::{Leaf, Tree};
 
 /// How long one warm-up request may take.
@@ -92,8 +92,8 @@ fn examples(leaves: &[Leaf]) -> String {
     if first.is_empty() { String::new() } else { format!("; the first are {}", first.join(", ")) }
 }
 
-async fn warm(requests: &[HttpSubject], mode: Mode) -> Result<String, String> {
-    let name = |it: &HttpSubject| format!("http://{}{}", it.address, it.path);
+async fn warm(requests: &[Url], mode: Mode) -> Result<String, String> {
+    let name = |it: &Url| format!("http://{}{}", it.address, it.path);
     if let Some(told) = told(mode, || format!("ask for {}", requests.iter().map(name).collect::<Vec<_>>().join(", "))) {
         return Ok(told);
     }
@@ -110,7 +110,7 @@ async fn warm(requests: &[HttpSubject], mode: Mode) -> Result<String, String> {
 }
 
 /// Reads an answer to its end: that is what fills a cache.
-async fn get(it: &HttpSubject) -> Result<(), String> {
+async fn get(it: &Url) -> Result<(), String> {
     let io = |error: std::io::Error| error.to_string();
     let mut stream = connect(&it.address).await?;
     let request = format!("GET {} HTTP/1.0\r\nHost: {}\r\nUser-Agent: prunella\r\n\r\n", it.path, it.address);

@@ -1,11 +1,16 @@
 //! Probes against real sockets and files of this host.
 
+mod answers;
+mod parts;
+mod plugins;
+mod real;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use prunella_model::PartName;
-use prunella_model::observation::{Finding, Sha256};
+use prunella_model::observation::{Finding, Level, ProbeKind, Sha256};
 use prunella_model::step::{Step, TargetStep};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -36,7 +41,7 @@ impl Lab {
             loop {
                 match self.seen.recv().await.unwrap() {
                     Sensed::Seen(it) if it.target == self.target && it.probe.as_str() == name => return it,
-                    Sensed::Seen(_) | Sensed::Measured { .. } => {}
+                    Sensed::Seen(_) | Sensed::Measured { .. } | Sensed::Waits(_) => {}
                 }
             }
         };

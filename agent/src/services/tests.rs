@@ -43,7 +43,7 @@ impl Lab {
             loop {
                 match self.seen.recv().await.unwrap() {
                     Sensed::Seen(it) if it.target == self.target => return it,
-                    Sensed::Seen(_) | Sensed::Measured { .. } => {}
+                    Sensed::Seen(_) | Sensed::Measured { .. } | Sensed::Waits(_) => {}
                 }
             }
         };

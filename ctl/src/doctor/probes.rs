@@ -35,21 +35,22 @@ pub(super) fn checks(path: &Path) -> anyhow::Result<Vec<Check>> {
     let near = config.state_dir.ancestors().find(|it| it.is_dir());
     checks.push(host::disk_of(near.unwrap_or(Path::new("/"))));
     checks.extend(leave_to_the_agent(&mut config));
-    let wanted = config.targets.iter().map(|it| it.probes.len()).sum::<usize>() + 1;
-    let patience = config.targets.iter().flat_map(|it| &it.probes).map(|it| it.timeout).max().unwrap_or_default();
+    let probes = || config.host_probes.iter().chain(config.targets.iter().flat_map(|it| &it.probes));
+    let (wanted, patience) = (probes().count(), probes().map(|it| it.timeout).max().unwrap_or_default());
     let scratch = Scratch::new()?;
     config.state_dir = scratch.0.clone();
     let seen =
         crate::block_on(LocalSet::new().run_until(look_once(Arc::new(config.clone()), wanted, patience + SLACK)))?;
-    for target in &config.targets {
-        for probe in &target.probes {
-            let what = format!("{}: {}", target.name, probe.name);
-            let found = seen.iter().find(|it| it.target == target.name && it.probe == probe.name);
-            checks.push(match found {
-                Some(found) => graded(&what, found),
-                None => Check::new(Grade::Limited, &what, "no verdict in time"),
-            });
-        }
+    let host = prunella_model::TargetName::host();
+    let of_host = config.host_probes.iter().skip(1).map(|probe| (&host, probe));
+    let of_targets = config.targets.iter().flat_map(|target| target.probes.iter().map(move |it| (&target.name, it)));
+    for (target, probe) in of_host.chain(of_targets) {
+        let what = format!("{target}: {}", probe.name);
+        let found = seen.iter().find(|it| it.target == *target && it.probe == probe.name);
+        checks.push(match found {
+            Some(found) => graded(&what, found),
+            None => Check::new(Grade::Limited, &what, "no verdict in time"),
+        });
     }
     Ok(checks)
 }
@@ -121,6 +122,7 @@ fn graded(what: &str, seen: &Observation) -> Check {
         Finding::FileAsKnown { .. } => "as known".to_owned(),
         Finding::FileChanged { .. } => "differs from its known-good content".to_owned(),
         Finding::HostRead => "read".to_owned(),
+        Finding::Checked { text, .. } => text.clone(),
     };
     let grade = match seen.status {
         Status::Up => Grade::Good,

@@ -9,7 +9,7 @@ use prunella_model::command::{
 use prunella_model::host::{Dependency, DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
 use prunella_model::link::{AgentMessage, ServerMessage};
 use prunella_model::observation::{
-    Finding, Frame, Instance, Observation, ProbeKind, Sample, SeriesName, Sha256, Status, Wait,
+    Finding, Frame, Instance, Level, Observation, ProbeKind, Sample, SeriesName, Sha256, Status, Wait,
 };
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
 use prunella_model::part::{Act, PartKind, PartReport, Setting};
@@ -113,8 +113,7 @@ impl Dice {
     }
 
     fn kind(&mut self) -> ProbeKind {
-        use ProbeKind::{Directory, File, Host, Http, Log, Process, Tcp, Unit};
-        self.one(&[Host, Process, Http, Tcp, Log, Directory, File, Unit])
+        self.one(&ProbeKind::ALL)
     }
 
     fn step_kind(&mut self) -> StepKind {
@@ -242,7 +241,7 @@ impl Dice {
     }
 
     fn finding(&mut self) -> Finding {
-        match self.below(14) {
+        match self.below(15) {
             0 => Finding::Running { instance: self.instance(), pid: self.number32() },
             1 => Finding::Exited {
                 instance: self.instance(),
@@ -261,6 +260,9 @@ impl Dice {
             10 => Finding::DirectoryUse { used_bytes: self.number(), quota_bytes: self.number() },
             11 => Finding::LinesMatched { count: self.number(), last: self.text() },
             12 => Finding::HostRead,
+            13 => {
+                Finding::Checked { level: self.one(&[Level::Good, Level::Warning, Level::Critical]), text: self.text() }
+            }
             _ => Finding::ProbeBroken { why: self.text() },
         }
     }

@@ -7,7 +7,7 @@ use super::command::instance;
 use super::error::{WireError, Wrong};
 use super::field::{cut, digest, list, name, nested, optional_digest, prose, required};
 use super::limits::{OBSERVATIONS_MAX, SAMPLES_MAX, SERIES_MAX, WAITS_MAX};
-use super::step::{encode_probe_kind, encode_status, probe_kind, status};
+use super::step::{encode_level, encode_probe_kind, encode_status, level, probe_kind, status};
 use super::time::{encode_span, encode_time, optional_span, span, time};
 use crate::agent::v1 as pb;
 
@@ -131,6 +131,9 @@ fn encode_finding(it: &Finding) -> pb::Finding {
             Wire::LinesMatched(wire::LinesMatched { count: *count, last: cut(last) })
         }
         Finding::HostRead => Wire::HostRead(wire::HostRead {}),
+        Finding::Checked { level, text } => {
+            Wire::Checked(wire::Checked { level: encode_level(*level), text: cut(text) })
+        }
         Finding::ProbeBroken { why } => Wire::ProbeBroken(wire::ProbeBroken { why: cut(why) }),
     };
     pb::Finding { finding: Some(finding) }
@@ -165,6 +168,9 @@ fn finding(it: pb::Finding) -> Result<Finding, WireError> {
             Finding::LinesMatched { count: it.count, last: prose("lines_matched.last", it.last)? }
         }
         Wire::HostRead(wire::HostRead {}) => Finding::HostRead,
+        Wire::Checked(it) => {
+            Finding::Checked { level: level("checked.level", it.level)?, text: prose("checked.text", it.text)? }
+        }
         Wire::ProbeBroken(it) => Finding::ProbeBroken { why: prose("probe_broken.why", it.why)? },
     })
 }

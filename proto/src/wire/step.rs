@@ -1,6 +1,6 @@
 //! Steps, and the closed sets of words.
 
-use prunella_model::observation::{ProbeKind, Status};
+use prunella_model::observation::{Level, ProbeKind, Status};
 use prunella_model::part::PartKind;
 use prunella_model::snapshot::SnapshotKind;
 use prunella_model::step::{Effect, Risk, Signal, Step, StepKind, TargetStep};
@@ -32,7 +32,40 @@ macro_rules! words {
     };
 }
 
-words!(ProbeKind, "probe kind", encode_probe_kind, probe_kind, [Host, Process, Http, Tcp, Log, Directory, File, Unit]);
+words!(
+    ProbeKind,
+    "probe kind",
+    encode_probe_kind,
+    probe_kind,
+    [
+        Host,
+        Process,
+        Http,
+        Tcp,
+        Log,
+        Directory,
+        File,
+        Unit,
+        Plugin,
+        ServicePlugin,
+        Grpc,
+        Postgres,
+        Redis,
+        Container,
+        Certificate,
+        Dns,
+        Clock,
+        Domain,
+        Mount,
+        Cgroup,
+        Kernel,
+        Drift,
+        Queue,
+        Metrics,
+        Locks
+    ]
+);
+words!(Level, "level", encode_level, level, [Good, Warning, Critical]);
 words!(Status, "status", encode_status, status, [Up, Down, Unknown]);
 words!(Signal, "signal", encode_signal, signal, [Hangup, Terminate, Kill, Continue, User1, User2]);
 words!(

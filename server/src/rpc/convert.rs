@@ -250,6 +250,7 @@ fn finding(it: &Finding) -> String {
         Finding::LinesMatched { count: 1, last } => format!("one matching line: {last}"),
         Finding::LinesMatched { count, last } => format!("{count} matching lines, the last: {last}"),
         Finding::HostRead => "read".to_owned(),
+        Finding::Checked { text, .. } => text.clone(),
         Finding::ProbeBroken { why } => format!("the probe is broken: {why}"),
     }
 }

@@ -66,6 +66,20 @@ pub(crate) enum Cause {
     Exhaustion,
     /// Something is unusual, and nothing says why. That is no licence to do anything.
     Unusual,
+    /// A check of a part of the target failed, or warns.
+    CheckFailed,
+    /// A certificate has ended, will end, or is not trusted.
+    Certificate,
+    /// The registration of a domain ends.
+    Domain,
+    /// A name does not resolve as it should.
+    NameWrong,
+    /// The kernel killed something for want of memory.
+    OutOfMemory,
+    /// The kernel tells of failing hardware or of want of memory.
+    Kernel,
+    /// Files differ from their baseline.
+    Drift,
     /// An agent is heard, but its probes do not look.
     AgentStalled,
     /// A probe cannot look.
@@ -118,6 +132,13 @@ impl Cause {
         Self::JobSlow,
         Self::Exhaustion,
         Self::Unusual,
+        Self::CheckFailed,
+        Self::Certificate,
+        Self::Domain,
+        Self::NameWrong,
+        Self::OutOfMemory,
+        Self::Kernel,
+        Self::Drift,
         Self::AgentStalled,
         Self::ProbeBroken,
         Self::AgentUnstable,
@@ -161,6 +182,13 @@ impl Cause {
             Self::JobSlow => "job_slow",
             Self::Exhaustion => "exhaustion",
             Self::Unusual => "unusual",
+            Self::CheckFailed => "check_failed",
+            Self::Certificate => "certificate",
+            Self::Domain => "domain",
+            Self::NameWrong => "name_wrong",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Kernel => "kernel",
+            Self::Drift => "drift",
             Self::AgentStalled => "agent_stalled",
             Self::ProbeBroken => "probe_broken",
             Self::AgentUnstable => "agent_unstable",
@@ -194,8 +222,10 @@ impl Cause {
             | Self::Declared
             | Self::JobTimeout
             | Self::Unusual
+            | Self::CheckFailed
+            | Self::NameWrong
             | Self::Unknown => Category::Operational,
-            Self::ConfigCorrupted | Self::SharedChange => Category::GovernanceDrift,
+            Self::ConfigCorrupted | Self::SharedChange | Self::Drift => Category::GovernanceDrift,
             Self::DirectoryFull
             | Self::MemoryLeak
             | Self::Overload
@@ -210,7 +240,11 @@ impl Cause {
             | Self::Exhaustion
             | Self::QueueExhausted
             | Self::QueueBacklog
-            | Self::JobSlow => Category::StabilityThreat,
+            | Self::JobSlow
+            | Self::Certificate
+            | Self::Domain
+            | Self::OutOfMemory
+            | Self::Kernel => Category::StabilityThreat,
             Self::Upstream | Self::Deadlock | Self::SharedDependency | Self::SharedGroup => Category::Structural,
             Self::OutOfReach
             | Self::AgentStalled
@@ -239,7 +273,7 @@ impl Cause {
             | Self::Overload => Duration::from_secs(300),
             // Load that made a queue long often passes within a quarter of an hour.
             Self::JobTimeout | Self::QueueExhausted | Self::QueueBacklog | Self::JobSlow => Duration::from_secs(900),
-            Self::AgentStalled | Self::AgentUnstable => Duration::from_secs(600),
+            Self::AgentStalled | Self::AgentUnstable | Self::CheckFailed | Self::NameWrong => Duration::from_secs(600),
             Self::Killed
             | Self::ConfigCorrupted
             | Self::BadVersion
@@ -255,6 +289,11 @@ impl Cause {
             | Self::DirectoryGrowth
             | Self::MemoryGrowth
             | Self::Exhaustion
+            | Self::Certificate
+            | Self::Domain
+            | Self::OutOfMemory
+            | Self::Kernel
+            | Self::Drift
             | Self::ProbeBroken
             | Self::ClockSkew
             | Self::AgentObserves

@@ -90,6 +90,7 @@ impl FileSeen {
             | Finding::DirectoryUse { .. }
             | Finding::LinesMatched { .. }
             | Finding::HostRead
+            | Finding::Checked { .. }
             | Finding::ProbeBroken { .. } => None,
         }
     }

@@ -7,7 +7,7 @@ mod sample;
 pub(crate) use layers::Tally;
 pub(crate) use sample::{Records, first_sample};
 
-use prunella_model::observation::{Finding, ProbeKind, Status};
+use prunella_model::observation::{Finding, Level, ProbeKind, Status};
 
 use crate::Engine;
 use crate::key::{Key, at};
@@ -17,10 +17,17 @@ const fn left(kind: ProbeKind) -> f64 {
     match kind {
         // Without its process there is nothing left of it.
         ProbeKind::Process | ProbeKind::Unit => 0.0,
-        ProbeKind::Http | ProbeKind::Tcp => 20.0,
-        ProbeKind::Host | ProbeKind::Directory => 50.0,
-        ProbeKind::File => 60.0,
-        ProbeKind::Log => 70.0,
+        ProbeKind::Http
+        | ProbeKind::Tcp
+        | ProbeKind::ServicePlugin
+        | ProbeKind::Grpc
+        | ProbeKind::Postgres
+        | ProbeKind::Redis
+        | ProbeKind::Container => 20.0,
+        ProbeKind::Certificate | ProbeKind::Dns | ProbeKind::Domain => 40.0,
+        ProbeKind::Host | ProbeKind::Directory | ProbeKind::Mount | ProbeKind::Cgroup | ProbeKind::Kernel => 50.0,
+        ProbeKind::File | ProbeKind::Drift | ProbeKind::Plugin | ProbeKind::Clock => 60.0,
+        ProbeKind::Log | ProbeKind::Queue | ProbeKind::Metrics | ProbeKind::Locks => 70.0,
     }
 }
 
@@ -43,6 +50,7 @@ impl Engine {
                     let used = crate::rules::percent(*used_bytes, *quota_bytes).clamp(80.0, 100.0);
                     100.0 - (used - 80.0) * 2.5
                 }
+                (Some(Finding::Checked { level: Level::Warning, .. }), Status::Up) => 80.0,
                 (_, Status::Up) => 100.0,
                 (_, Status::Down) => left(probe.report.kind),
                 (_, Status::Unknown) => continue,

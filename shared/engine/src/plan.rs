@@ -5,7 +5,7 @@
 
 use prunella_model::command::Precondition;
 use prunella_model::incident::{Alternative, Diagnosis, Severity, Verdict};
-use prunella_model::observation::{ProbeKind, Status};
+use prunella_model::observation::{Status, Tells};
 use prunella_model::outcome::Outcome;
 use prunella_model::step::{Effect, Risk, Step, StepKind, TargetStep};
 use prunella_model::{ProbeName, RepairName, TargetName};
@@ -232,8 +232,7 @@ impl Engine {
         if let Some(instance) = &target.process.instance {
             all.push(Precondition::Instance { target: target.report.name.clone(), instance: instance.clone() });
         } else {
-            let kinds = [ProbeKind::Process, ProbeKind::Unit];
-            let probe = target.probes.iter().find(|probe| kinds.contains(&probe.report.kind));
+            let probe = target.probes.iter().find(|probe| probe.report.kind.tells() == Tells::Life);
             if let Some((probe, Status::Down)) = probe.and_then(|probe| Some((probe, probe.last()?.status))) {
                 all.push(Precondition::Observed {
                     target: target.report.name.clone(),
@@ -252,10 +251,7 @@ impl Engine {
         let symptoms: Vec<&ProbeName> = symptoms.collect();
         let wanted = target.probes.iter().filter(|probe| {
             let kind = probe.report.kind;
-            kind.sees_through()
-                || kind == ProbeKind::Process
-                || kind == ProbeKind::Unit
-                || symptoms.contains(&&probe.report.name)
+            kind.speaks_for_users() || symptoms.contains(&&probe.report.name)
         });
         wanted.map(|probe| (target.report.name.clone(), probe.report.name.clone())).collect()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use prunella_model::host::{ProbeReport, TargetReport};
-use prunella_model::observation::{Finding, Instance, Observation, ProbeKind, Status};
+use prunella_model::observation::{Finding, Instance, Level, Observation, ProbeKind, Status, Tells};
 use prunella_model::step::{Step, StepKind};
 use prunella_model::{GroupName, IncidentId, ProbeName, RepairName, RuleName, Timestamp};
 
@@ -59,6 +59,10 @@ pub(crate) struct Probe {
     counted: Timestamp,
     /// How many matching lines each of the latest looks of a log probe found, by the host's clock, newest last.
     pub(crate) lines: VecDeque<(Timestamp, u64)>,
+    /// How a check that judges by itself judges now.
+    level: Option<Level>,
+    /// Since when it does, by the host's clock.
+    pub(crate) level_since: Timestamp,
 }
 
 impl Probe {
@@ -73,6 +77,8 @@ impl Probe {
             row: 0,
             counted: zero,
             lines: VecDeque::new(),
+            level: None,
+            level_since: zero,
         }
     }
 
@@ -127,7 +133,7 @@ impl Probe {
                 return false;
             }
             if seen.at == last.host && seen.status == last.status {
-                self.finding = Some(seen.finding.clone());
+                self.keep(seen);
                 return true;
             }
         }
@@ -153,8 +159,21 @@ impl Probe {
             self.recent.pop_front();
         }
         self.recent.push_back(Sighting { host: seen.at, at, status: seen.status });
-        self.finding = Some(seen.finding.clone());
+        self.keep(seen);
         true
+    }
+
+    fn keep(&mut self, seen: &Observation) {
+        let level = match (&seen.finding, seen.status) {
+            (Finding::Checked { level, .. }, _) => Some(*level),
+            (_, Status::Up) => Some(Level::Good),
+            (_, Status::Down) => Some(Level::Critical),
+            (_, Status::Unknown) => None,
+        };
+        if level != self.level || self.finding.is_none() {
+            (self.level, self.level_since) = (level, seen.at);
+        }
+        self.finding = Some(seen.finding.clone());
     }
 }
 
@@ -362,14 +381,9 @@ impl Target {
         if !probe.see(seen, at) {
             return None;
         }
-        Some(match seen.kind {
-            ProbeKind::Process | ProbeKind::Unit => self.process.see(seen, at, live),
-            ProbeKind::Host
-            | ProbeKind::Http
-            | ProbeKind::Tcp
-            | ProbeKind::Log
-            | ProbeKind::Directory
-            | ProbeKind::File => false,
+        Some(match seen.kind.tells() {
+            Tells::Life => self.process.see(seen, at, live),
+            Tells::Service | Tells::Part => false,
         })
     }
 
@@ -454,6 +468,7 @@ impl Process {
             | Finding::DirectoryUse { .. }
             | Finding::LinesMatched { .. }
             | Finding::HostRead
+            | Finding::Checked { .. }
             | Finding::ProbeBroken { .. } => false,
         }
     }

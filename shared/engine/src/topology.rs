@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prunella_model::host::Dependency;
 use prunella_model::incident::SharedAttribute;
-use prunella_model::observation::{ProbeKind, Status};
+use prunella_model::observation::Status;
 use prunella_model::{GroupName, IncidentId, ServiceName, TargetRef, Timestamp};
 
 use crate::Engine;
@@ -120,14 +120,6 @@ enum Proof {
     Unknown,
 }
 
-/// Whether a probe of this kind tells if a target works for those who need it.
-fn speaks_for_users(kind: ProbeKind) -> bool {
-    match kind {
-        ProbeKind::Process | ProbeKind::Unit | ProbeKind::Http | ProbeKind::Tcp => true,
-        ProbeKind::Host | ProbeKind::Log | ProbeKind::Directory | ProbeKind::File => false,
-    }
-}
-
 impl Engine {
     /// What a target needs: what its host declares and what the policy adds for its service.
     pub(crate) fn declared_needs(&self, key: Key) -> Vec<Needed> {
@@ -188,7 +180,7 @@ impl Engine {
         let target = &host.targets[at(key.target)];
         let mut proof = Proof::Well;
         for probe in &target.probes {
-            if !speaks_for_users(probe.report.kind) {
+            if !probe.report.kind.speaks_for_users() {
                 continue;
             }
             let fresh = probe.fresh(self.now, host.contact(), self.policy.verification.fresh);
@@ -208,7 +200,7 @@ impl Engine {
 
     /// When a target that is well was first seen to be so at or after `since`, by the server's clock.
     pub(crate) fn proven_at(&self, key: Key, since: Timestamp) -> Option<Timestamp> {
-        let probes = self.target_at(key).probes.iter().filter(|probe| speaks_for_users(probe.report.kind));
+        let probes = self.target_at(key).probes.iter().filter(|probe| probe.report.kind.speaks_for_users());
         probes.filter_map(|probe| probe.recent.iter().map(|seen| seen.at).filter(|at| *at >= since).min()).max()
     }
 

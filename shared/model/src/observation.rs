@@ -28,9 +28,83 @@ pub enum ProbeKind {
     File,
     /// A unit of the host's service manager.
     Unit,
+    /// A check program of any kind, by the Nagios plugin convention; it looks at a part of the target.
+    Plugin,
+    /// The same for a program that asks the target for its service, as a user would.
+    ServicePlugin,
+    /// A gRPC server that must say that it serves.
+    Grpc,
+    /// A PostgreSQL server that must let in and answer a query.
+    Postgres,
+    /// A Redis server that must answer PING.
+    Redis,
+    /// A container of a Docker-compatible engine: running or not, and what its own health check says.
+    Container,
+    /// A TLS server's certificate: its end, its names and its chain.
+    Certificate,
+    /// A name that must resolve to expected answers at a given server.
+    Dns,
+    /// The host's clock against a time server.
+    Clock,
+    /// The end of a domain's registration, by RDAP.
+    Domain,
+    /// A file system: its space and its inodes.
+    Mount,
+    /// A control group: its memory, its kills for want of memory, and its throttling.
+    Cgroup,
+    /// What the kernel says of kills for want of memory and of failing hardware.
+    Kernel,
+    /// Files against a recorded baseline.
+    Drift,
+    /// The length of a queue of jobs.
+    Queue,
+    /// Measurements that the target itself exposes as text for Prometheus.
+    Metrics,
+    /// Who waits for whose file locks.
+    Locks,
+}
+
+/// What a probe's verdict is evidence of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tells {
+    /// Whether the target's process lives.
+    Life,
+    /// Whether the target does its service for those who need it.
+    Service,
+    /// How it stands with a part of the target, or with what it uses.
+    Part,
 }
 
 impl ProbeKind {
+    /// Every kind.
+    pub const ALL: [Self; 25] = [
+        Self::Host,
+        Self::Process,
+        Self::Http,
+        Self::Tcp,
+        Self::Log,
+        Self::Directory,
+        Self::File,
+        Self::Unit,
+        Self::Plugin,
+        Self::ServicePlugin,
+        Self::Grpc,
+        Self::Postgres,
+        Self::Redis,
+        Self::Container,
+        Self::Certificate,
+        Self::Dns,
+        Self::Clock,
+        Self::Domain,
+        Self::Mount,
+        Self::Cgroup,
+        Self::Kernel,
+        Self::Drift,
+        Self::Queue,
+        Self::Metrics,
+        Self::Locks,
+    ];
+
     /// The kind's name in configuration and output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -43,6 +117,54 @@ impl ProbeKind {
             Self::Directory => "directory",
             Self::File => "file",
             Self::Unit => "unit",
+            Self::Plugin => "plugin",
+            Self::ServicePlugin => "service_plugin",
+            Self::Grpc => "grpc",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Container => "container",
+            Self::Certificate => "certificate",
+            Self::Dns => "dns",
+            Self::Clock => "clock",
+            Self::Domain => "domain",
+            Self::Mount => "mount",
+            Self::Cgroup => "cgroup",
+            Self::Kernel => "kernel",
+            Self::Drift => "drift",
+            Self::Queue => "queue",
+            Self::Metrics => "metrics",
+            Self::Locks => "locks",
+        }
+    }
+
+    /// What its verdict is evidence of.
+    #[must_use]
+    pub const fn tells(self) -> Tells {
+        match self {
+            Self::Process | Self::Unit => Tells::Life,
+            Self::Http
+            | Self::Tcp
+            | Self::ServicePlugin
+            | Self::Grpc
+            | Self::Postgres
+            | Self::Redis
+            | Self::Container => Tells::Service,
+            Self::Host
+            | Self::Log
+            | Self::Directory
+            | Self::File
+            | Self::Plugin
+            | Self::Certificate
+            | Self::Dns
+            | Self::Clock
+            | Self::Domain
+            | Self::Mount
+            | Self::Cgroup
+            | Self::Kernel
+            | Self::Drift
+            | Self::Queue
+            | Self::Metrics
+            | Self::Locks => Tells::Part,
         }
     }
 
@@ -51,7 +173,13 @@ impl ProbeKind {
     /// Such a probe also fails when something the target depends on is broken; the others see the target alone.
     #[must_use]
     pub const fn sees_through(self) -> bool {
-        matches!(self, Self::Http | Self::Tcp)
+        matches!(self.tells(), Tells::Service)
+    }
+
+    /// Whether its verdict says if the target works for those who need it.
+    #[must_use]
+    pub const fn speaks_for_users(self) -> bool {
+        matches!(self.tells(), Tells::Life | Tells::Service)
     }
 }
 
@@ -99,6 +227,18 @@ impl fmt::Debug for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().take(6).try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// How a check judges what it looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// As it should be.
+    Good,
+    /// Not as it should be, or not for much longer; it still works.
+    Warning,
+    /// It does not work, or will not in a moment.
+    Critical,
 }
 
 /// What exactly a probe found. It is the evidence under a [`Status`].
@@ -176,6 +316,13 @@ pub enum Finding {
     },
     /// The host answered its own questions.
     HostRead,
+    /// A check came to a judgement of its own.
+    Checked {
+        /// How it judges.
+        level: Level,
+        /// What it says, in a line.
+        text: String,
+    },
     /// The probe itself is broken, which says nothing about the target.
     ProbeBroken {
         /// Why it cannot look.
@@ -201,12 +348,13 @@ impl Finding {
             Self::DirectoryUse { .. } => "directory_use",
             Self::LinesMatched { .. } => "lines_matched",
             Self::HostRead => "host_read",
+            Self::Checked { .. } => "checked",
             Self::ProbeBroken { .. } => "probe_broken",
         }
     }
 
     /// Every name that [`Finding::as_str`] may give.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 15] = [
         "running",
         "exited",
         "not_running",
@@ -220,6 +368,7 @@ impl Finding {
         "directory_use",
         "lines_matched",
         "host_read",
+        "checked",
         "probe_broken",
     ];
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 
-pub use toml::Spanned;
+pub use toml::{Spanned, Value};
 
 /// How alike two keys must be for one to be offered in place of the other; below it the offer would confuse.
 const LIKENESS_MIN: f64 = 0.7;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prunella_model::Timestamp;
-use prunella_model::observation::{Finding, ProbeKind, Status};
+use prunella_model::observation::{Finding, ProbeKind, Status, Tells};
 use prunella_model::policy::{RuleScope, TargetKind};
 
 use super::{Named, Uses};
@@ -80,7 +80,7 @@ pub(crate) fn kind(target: &Target) -> TargetKind {
     let has = |wanted: fn(ProbeKind) -> bool| target.probes.iter().any(|probe| wanted(probe.report.kind));
     if target.report.name.is_host() {
         TargetKind::Host
-    } else if has(|kind| matches!(kind, ProbeKind::Process | ProbeKind::Unit)) {
+    } else if has(|kind| matches!(kind.tells(), Tells::Life)) {
         TargetKind::Service
     } else if has(ProbeKind::sees_through) {
         TargetKind::Endpoint

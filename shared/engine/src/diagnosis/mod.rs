@@ -175,6 +175,8 @@ impl Engine {
         } else if has(rules::EXHAUSTION) {
             (draft.cause, draft.confidence) = (Cause::Exhaustion, 0.8);
             draft.reject(Cause::Overload, "it has not run out yet");
+        } else if let Some(cause) = rules::checked(has) {
+            (draft.cause, draft.confidence) = (cause, 0.9);
         } else if present.iter().all(|(name, _)| [rules::LOG_ERRORS, rules::ANOMALY].contains(&name.as_str())) {
             (draft.cause, draft.confidence) = (Cause::Unusual, 0.3);
         } else if present.iter().any(|(name, _)| rules::index_of(name).is_some()) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prunella_model::command::Precondition;
 use prunella_model::event::EventKind;
 use prunella_model::incident::{Evidence, IncidentState, Stage, Verdict};
-use prunella_model::observation::{ProbeKind, Status};
+use prunella_model::observation::Status;
 use prunella_model::outcome::Outcome;
 use prunella_model::step::Step;
 use prunella_model::{IncidentId, Timestamp};
@@ -145,9 +145,8 @@ impl Engine {
         let target = self.target_at(key);
         let mut whole = Whole::Well;
         for probe in &target.probes {
-            match probe.report.kind {
-                ProbeKind::Process | ProbeKind::Unit | ProbeKind::Http | ProbeKind::Tcp => {}
-                ProbeKind::Host | ProbeKind::Log | ProbeKind::Directory | ProbeKind::File => continue,
+            if !probe.report.kind.speaks_for_users() {
+                continue;
             }
             match probe.last().filter(|seen| seen.host >= since).map(|seen| seen.status) {
                 Some(Status::Up) => {}

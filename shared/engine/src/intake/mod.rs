@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use prunella_model::HostId;
 use prunella_model::event::EventKind;
 use prunella_model::host::HostReport;
-use prunella_model::observation::ProbeKind;
 
 use crate::Engine;
 use crate::host::{Host, Link};
@@ -175,11 +174,7 @@ impl Engine {
         let target = self.target_at(key);
         let fresh = |probe: &crate::target::Probe| {
             let seen = probe.fresh(self.now, host.contact(), self.policy.verification.fresh)?;
-            let tells = match probe.report.kind {
-                ProbeKind::Process | ProbeKind::Unit | ProbeKind::Http | ProbeKind::Tcp => true,
-                ProbeKind::Host | ProbeKind::Log | ProbeKind::Directory | ProbeKind::File => false,
-            };
-            tells.then_some(seen.status)
+            probe.report.kind.speaks_for_users().then_some(seen.status)
         };
         !self.ailing(key)
             && target.probes.iter().filter_map(fresh).any(|it| it == prunella_model::observation::Status::Up)

@@ -119,6 +119,13 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         | Cause::JobSlow
         | Cause::Exhaustion
         | Cause::Unusual
+        | Cause::CheckFailed
+        | Cause::Certificate
+        | Cause::Domain
+        | Cause::NameWrong
+        | Cause::OutOfMemory
+        | Cause::Kernel
+        | Cause::Drift
         | Cause::AgentStalled
         | Cause::ProbeBroken
         | Cause::AgentUnstable

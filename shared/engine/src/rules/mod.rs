@@ -6,6 +6,8 @@ mod agent_outdated;
 mod agent_refuses;
 mod agent_stalled;
 mod anomaly;
+mod checks;
+pub(crate) use checks::checked;
 mod crash_loop;
 mod deadlock;
 mod directory_full;
@@ -131,7 +133,7 @@ pub(crate) trait Rule: Sync {
 }
 
 /// All rules. A fault is named by its rule; the order is that in which they are asked.
-pub(crate) static RULES: [&dyn Rule; 27] = [
+pub(crate) static RULES: [&dyn Rule; 37] = [
     &process_down::ProcessDown,
     &crash_loop::CrashLoop,
     &unresponsive::Unresponsive,
@@ -159,6 +161,16 @@ pub(crate) static RULES: [&dyn Rule; 27] = [
     &resources::MEMORY_HIGH,
     &resources::DISK_HIGH,
     &anomaly::Anomaly,
+    &checks::FAILED,
+    &checks::WARNING,
+    &checks::CERTIFICATE_EXPIRING,
+    &checks::CERTIFICATE_INVALID,
+    &checks::DOMAIN_EXPIRING,
+    &checks::DNS_WRONG,
+    &checks::CLOCK_SKEW,
+    &checks::OOM_KILLED,
+    &checks::KERNEL_ERRORS,
+    &checks::DRIFT,
 ];
 
 /// The names of the rules that other parts of the engine speak of.
@@ -183,6 +195,16 @@ pub(crate) const METRICS_ABSENT: &str = "metrics_absent";
 pub(crate) const EXHAUSTION: &str = "exhaustion";
 pub(crate) const LOG_ERRORS: &str = "log_errors";
 pub(crate) const ANOMALY: &str = "anomaly";
+pub(crate) const CHECK_FAILED: &str = "check_failed";
+pub(crate) const CHECK_WARNING: &str = "check_warning";
+pub(crate) const CERTIFICATE_EXPIRING: &str = "certificate_expiring";
+pub(crate) const CERTIFICATE_INVALID: &str = "certificate_invalid";
+pub(crate) const DOMAIN_EXPIRING: &str = "domain_expiring";
+pub(crate) const DNS_WRONG: &str = "dns_wrong";
+pub(crate) const CLOCK_SKEW: &str = "clock_skew";
+pub(crate) const OOM_KILLED: &str = "oom_killed";
+pub(crate) const KERNEL_ERRORS: &str = "kernel_errors";
+pub(crate) const DRIFT: &str = "drift";
 
 /// How many rules, from the first, tell whether a target does its service.
 pub(crate) const ABOUT_SERVICE: usize = 3;

@@ -18,7 +18,7 @@ impl Rule for Unresponsive {
     }
 
     fn about(&self) -> &'static str {
-        "An HTTP or TCP probe failed twice in a row while the process lives. Such a probe sees through to what the \
+        "A probe that asks for the service (HTTP, TCP, a database, …) failed twice in a row while the process lives. Such a probe sees through to what the \
          target depends on, so the fault may lie there. A process that has just started is given time to begin."
     }
 
@@ -75,12 +75,14 @@ impl Rule for Unresponsive {
     }
 }
 
-fn what(finding: Option<&Finding>) -> String {
+/// What a failed look found, for a person.
+pub(super) fn what(finding: Option<&Finding>) -> String {
     match finding {
         Some(Finding::NoAnswer { waited }) => format!("gave no answer within {}", crate::text::span(*waited)),
         Some(Finding::BadAnswer { code: Some(code), why }) => format!("answered {code}: {why}"),
         Some(Finding::BadAnswer { code: None, why }) => format!("answered wrongly: {why}"),
         Some(Finding::Unreachable { why }) => format!("cannot be reached: {why}"),
+        Some(Finding::Checked { text, .. }) => text.clone(),
         _ => "does not answer".to_owned(),
     }
 }

@@ -16,6 +16,7 @@
 //! web-1/host sample cpu.used_percent 97
 //! web-1/host ramp cpu.used_percent 40 60 2h 1m   samples from one value to another, one each minute
 //! web-1/web log 12                             a log probe that found so many lines
+//! web-1/web certificate warning ends in 9 d · critical WHY · good        a check that judges by itself
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
 //! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · restore T FILE BYTE [dry] · cancel N · report T SEVERITY TEXT ·
 //! optimise KIND [dry] (the best of that kind)
@@ -31,7 +32,7 @@ use std::time::Duration;
 use prunella_model::command::BootId;
 use prunella_model::host::{DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
 use prunella_model::incident::Severity;
-use prunella_model::observation::{Finding, Instance, ProbeKind, Sha256, Status};
+use prunella_model::observation::{Finding, Instance, Level, ProbeKind, Sha256, Status};
 use prunella_model::outcome::{Outcome, Refusal};
 use prunella_model::part::{PartKind, PartReport, Setting};
 use prunella_model::policy::{Blocker, CustomRule, FleetPolicy, Mode, Profile, RuleScope, RuleSetting};
@@ -188,14 +189,10 @@ pub(crate) fn rule(text: &str) -> CustomRule {
 
 pub(crate) fn kind(probe: &str) -> ProbeKind {
     match probe {
-        "process" => ProbeKind::Process,
-        "unit" => ProbeKind::Unit,
-        "tcp" => ProbeKind::Tcp,
-        "host" => ProbeKind::Host,
         "conf" => ProbeKind::File,
         "data" => ProbeKind::Directory,
-        "log" => ProbeKind::Log,
-        _ => ProbeKind::Http,
+        // Others are named after their kind; any other name is that of an HTTP probe.
+        name => ProbeKind::ALL.into_iter().find(|it| it.as_str() == name).unwrap_or(ProbeKind::Http),
     }
 }
 
@@ -339,6 +336,15 @@ pub(crate) fn finding(kind: ProbeKind, words: &Words<'_>) -> (Status, Finding) {
             let count = count.parse().expect("a count");
             let last = if count > 0 { "ERROR: it broke".to_owned() } else { String::new() };
             (if count > 0 { Status::Down } else { Status::Up }, Finding::LinesMatched { count, last })
+        }
+        (_, "good" | "warning" | "critical") => {
+            let level = match word {
+                "good" => Level::Good,
+                "warning" => Level::Warning,
+                _ => Level::Critical,
+            };
+            let text = words.0.get(1..).unwrap_or_default().join(" ");
+            (if level == Level::Critical { Status::Down } else { Status::Up }, Finding::Checked { level, text })
         }
         (_, "up") => (Status::Up, Finding::Answered { latency: Duration::from_millis(1) }),
         (_, "500") => (Status::Down, Finding::BadAnswer { code: Some(500), why: "not 200".to_owned() }),
