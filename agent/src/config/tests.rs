@@ -100,8 +100,8 @@ fn permits_are_a_list_or_a_table() {
     assert_eq!((listed[0].step, listed[0].per_hour, listed[0].approvals), (StepKind::SignalProcess, 10, 0));
     let table = with("[target.permit]\nstop_service = { per_hour = 2, approvals = 1 }").unwrap();
     assert_eq!((table[0].step, table[0].per_hour, table[0].approvals), (StepKind::StopService, 2, 1));
-    let wrong = with("permit = [\"restart\"]").unwrap_err();
-    assert_eq!(wrong, "agent.toml:5:11: unknown value \"restart\"; did you mean \"restart_service\"?");
+    let wrong = with("permit = [\"restart_servic\"]").unwrap_err();
+    assert_eq!(wrong, "agent.toml:5:11: unknown value \"restart_servic\"; did you mean \"restart_service\"?");
     let wrong = with("[target.permit]\nstop_service = { per_hours = 2 }").unwrap_err();
     assert_eq!(wrong, "agent.toml:6:18: unknown key \"per_hours\" in [target.permit]; did you mean \"per_hour\"?");
 }
