@@ -102,7 +102,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 38] = [
+    pub(crate) const ALL: [Self; 45] = [
         Self::Killed,
         Self::Hung,
         Self::BadAnswers,
