@@ -170,12 +170,12 @@ fn complaint(record: &[u8]) -> Option<(Level, String)> {
         return None;
     }
     let line = rest.lines().next()?.trim();
-    let has = |words: &&str| match *words {
+    let has = |words: &str| match words {
         "XFS (" => line.starts_with("XFS (") && (line.contains("orruption") || line.contains("hutting down")),
         "nvme nvme" => line.contains("nvme nvme") && (line.contains("timeout") || line.contains("controller is down")),
         words => line.contains(words),
     };
-    let level = match (FATAL.iter().any(|it| has(&it)), WARNS.iter().any(|it| has(&it))) {
+    let level = match (FATAL.into_iter().any(&has), WARNS.into_iter().any(&has)) {
         (true, _) => Level::Critical,
         (false, true) => Level::Warning,
         (false, false) => return None,
