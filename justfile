@@ -50,6 +50,10 @@ bench:
     target/release/prunella bench agent --json
     target/release/prunella simulate --hosts 1000 --hours 24 --seed 7 --json
 
+# Real hosts with their own systemd and network, in namespaces: needs root, and systemd, dbus and iproute2 installed.
+lab:
+    PRUNELLA_LAB=1 cargo test --workspace --locked --test it -- lab:: --nocapture
+
 # Switches off each brake and each do-no-harm rule, one at a time: the engine's tests must notice every one.
 mutants-brakes:
     tests/mutants-brakes.sh

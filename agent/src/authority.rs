@@ -25,13 +25,14 @@ pub struct Authority {
     state: StateDir,
     anchor: Anchor,
     trust: Option<Trust>,
+    bundle: Option<TrustBundle>,
 }
 
 impl Authority {
     /// Starts from the anchor on disk; nobody is believed yet.
     #[must_use]
     pub fn new(state: StateDir, anchor: Anchor) -> Self {
-        Self { state, anchor, trust: None }
+        Self { state, anchor, trust: None, bundle: None }
     }
 
     /// Takes documents over: verifies them, stores how far trust has come, and only then believes them.
@@ -45,7 +46,14 @@ impl Authority {
             self.anchor = trust.anchor().clone();
         }
         self.trust = Some(trust);
+        self.bundle = Some(bundle.clone());
         Ok(())
+    }
+
+    /// The documents that are believed; none before the first.
+    #[must_use]
+    pub fn bundle(&self) -> Option<&TrustBundle> {
+        self.bundle.as_ref()
     }
 
     /// What is believed; none before the first documents.

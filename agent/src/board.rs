@@ -94,12 +94,19 @@ struct ProbeState {
     said: Option<Instant>,
     /// Since when every look found the target Up.
     up_since: Option<Instant>,
+    /// What every look has said since when; none when somebody stopped the target on purpose.
+    held: Option<(Status, Instant)>,
     /// It looks in the other half of the agent, which sends what it saw to the server itself.
     foreign: bool,
 }
 
 impl ProbeState {
-    fn found(&mut self, status: Status) {
+    fn found(&mut self, status: Status, finding: &Finding) {
+        self.held = match self.held {
+            _ if *finding == Finding::StoppedOnPurpose => None,
+            Some((held, since)) if held == status => Some((held, since)),
+            Some(_) | None => Some((status, Instant::now())),
+        };
         match (status, self.up_since) {
             (Status::Up, None) => self.up_since = Some(Instant::now()),
             (Status::Up, Some(_)) => {}
@@ -158,7 +165,16 @@ impl Board {
     fn add(&self, target: &TargetName, probe: &ProbeName, kind: ProbeKind, foreign: bool) -> Slot {
         let mut state = self.state();
         let (target, probe) = (target.clone(), probe.clone());
-        state.probes.push(ProbeState { target, probe, kind, last: None, said: None, up_since: None, foreign });
+        state.probes.push(ProbeState {
+            target,
+            probe,
+            kind,
+            last: None,
+            said: None,
+            up_since: None,
+            held: None,
+            foreign,
+        });
         Slot(state.probes.len() - 1)
     }
 
@@ -167,7 +183,7 @@ impl Board {
         let mut state = self.state();
         let known = |it: &&mut ProbeState| it.foreign && it.target == seen.target && it.probe == seen.probe;
         let Some(probe) = state.probes.iter_mut().find(known) else { return };
-        probe.found(seen.status);
+        probe.found(seen.status, &seen.finding);
         probe.last = Some(Observation { kind: probe.kind, ..seen });
     }
 
@@ -202,7 +218,7 @@ impl Board {
         let mut state = self.state();
         let Some(probe) = state.probes.get_mut(slot.0) else { return };
         let now = Instant::now();
-        probe.found(look.status);
+        probe.found(look.status, &look.finding);
         let same =
             probe.last.as_ref().is_some_and(|last| last.status == look.status && alike(&last.finding, &look.finding));
         let lately = probe.said.is_some_and(|said| now.duration_since(said) < SAY_AGAIN);
@@ -290,6 +306,13 @@ impl Board {
         let state = self.state();
         let found = state.probes.iter().find(|it| it.target == *target && it.probe == *probe)?;
         found.last.as_ref().map(|it| it.status)
+    }
+
+    /// For how long a probe has said this at every look; none when it does not, or somebody stopped the target.
+    pub(crate) fn held(&self, target: &TargetName, probe: &ProbeName, status: Status) -> Option<Duration> {
+        let state = self.state();
+        let found = state.probes.iter().find(|it| it.target == *target && it.probe == *probe)?;
+        found.held.filter(|(held, _)| *held == status).map(|(_, since)| since.elapsed())
     }
 
     /// Since when every probe of the target has been Up at every look, its files' probes aside; none when one is not.

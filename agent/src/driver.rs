@@ -20,6 +20,7 @@ use crate::enrol::{EnrolError, Membership};
 use crate::execute::Receipt;
 use crate::keep::{Keep, KeepNews};
 use crate::ledger::State;
+use crate::own_files::OwnFiles;
 use crate::senses::{Sensed, Senses};
 use crate::spool::Spool;
 use crate::stop::Stop;
@@ -52,6 +53,7 @@ pub(crate) struct Driver {
     membership: Membership,
     senses: Senses,
     keep: Keep,
+    files: Option<OwnFiles>,
     uplink: Uplink,
     spool: Spool,
     /// What the server was last told of pauses and of observing only.
@@ -75,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) membership: Membership,
     pub(crate) senses: Senses,
     pub(crate) keep: Keep,
+    pub(crate) files: Option<OwnFiles>,
 }
 
 impl Driver {
@@ -87,6 +90,7 @@ impl Driver {
             membership: parts.membership,
             senses: parts.senses,
             keep: parts.keep,
+            files: parts.files,
             uplink: Uplink::new(),
             spool: Spool::default(),
             told: (None, None),
@@ -135,6 +139,10 @@ impl Driver {
         self.next_tick = now + TICK;
         // Without a service manager that asks for it this does nothing.
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
+        self.keep.act_alone();
+        if let Some(files) = &mut self.files {
+            self.report_due |= files.look();
+        }
         let standing = self.keep.brakes();
         if self.report_due || standing != self.told || self.senses.parts_version() != self.told_parts {
             self.report();
@@ -160,6 +168,9 @@ impl Driver {
             outcomes: standing.outcomes,
             paused: self.told.0.clone(),
             observe_only: self.told.1.clone(),
+            config: self.files.as_ref().and_then(OwnFiles::config),
+            program: self.files.as_ref().and_then(OwnFiles::program),
+            drift: self.files.as_ref().and_then(OwnFiles::drift),
         }
     }
 
@@ -298,6 +309,7 @@ impl Driver {
             ServerMessage::Cancel { command } => self.keep.cancel(command),
             ServerMessage::Acknowledge { sequence: _, outcomes } => self.keep.acknowledged(&outcomes),
             ServerMessage::Trust(bundle) => self.keep.take_authority(&bundle),
+            ServerMessage::Standing(orders) => self.keep.take_orders(&orders),
             ServerMessage::ReportFully => self.report(),
             ServerMessage::Snapshots { number, ask } => self.asked(number, ask),
             ServerMessage::ProbeNow { target } => {

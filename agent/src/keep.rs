@@ -1,6 +1,6 @@
 //! Where a host's keeper is: in this process, or in a helper with the privilege that this one lacks.
 
-use prunella_model::command::{SignedCommand, TrustBundle};
+use prunella_model::command::{Envelope, SignedCommand, TrustBundle};
 use prunella_model::observation::Observation;
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk};
@@ -74,6 +74,21 @@ impl Keep {
         match self {
             Self::Own(it) => it.take_authority(trust),
             Self::Helper(it) => it.ask(Ask::Trust(Box::new(trust.clone()))),
+        }
+    }
+
+    pub(crate) fn take_orders(&mut self, orders: &Envelope) {
+        match self {
+            Self::Own(it) => it.take_orders(orders),
+            Self::Helper(it) => it.ask(Ask::Orders(Box::new(orders.clone()))),
+        }
+    }
+
+    /// Lets standing orders be carried out. A helper does so by itself.
+    pub(crate) fn act_alone(&mut self) {
+        match self {
+            Self::Own(it) => it.act_alone(),
+            Self::Helper(_) => {}
         }
     }
 

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use prunella_model::command::{BootId, SignedCommand, TrustBundle};
+use prunella_model::command::{BootId, Envelope, SignedCommand, TrustBundle};
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::{CommandId, Generation, Timestamp};
 use prunella_seal::Anchor;
+use prunella_ward::Standing as StandingMachine;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -19,6 +20,7 @@ use crate::driver::causes;
 use crate::execute::{Body, Executor, ExecutorParts, Oath, Receipt};
 use crate::pause::PauseFiles;
 use crate::senses::Senses;
+use crate::standing::Kept;
 use crate::state_dir::StateDir;
 use crate::uplink::{Fresh, LinkError};
 
@@ -60,6 +62,9 @@ pub(crate) struct Keeper {
     distrust: Option<String>,
     /// The challenge of the stream that is being opened.
     fresh: Option<Fresh>,
+    state: StateDir,
+    boot: BootId,
+    standing: StandingMachine,
 }
 
 impl Keeper {
@@ -70,13 +75,72 @@ impl Keeper {
         let authority = Authority::new(state.clone(), anchor);
         let (executor, ends) = Executor::open(ExecutorParts {
             config: Arc::clone(&config),
-            state,
-            boot,
+            state: state.clone(),
+            boot: boot.clone(),
             oath,
             body: Body::new(senses),
             pause: pause.clone(),
         });
-        Self { config, authority, executor, ends, pause, clock: None, distrust: None, fresh: None }
+        let standing = StandingMachine::new(clock::boot_now());
+        let (clock, distrust, fresh) = (None, None, None);
+        let mut keeper =
+            Self { config, authority, executor, ends, pause, clock, distrust, fresh, state, boot, standing };
+        keeper.recall_orders();
+        keeper
+    }
+
+    /// Takes up the orders of an earlier life of the agent in this boot.
+    fn recall_orders(&mut self) {
+        let Some(kept) = Kept::read(&self.state, &self.boot) else { return };
+        // Not by `take_authority`: what is on the disk is no reason for an objection.
+        if let Err(error) = self.authority.take(&kept.trust, clock::wall_now()) {
+            tracing::warn!(target: "prunella::orders", error = %causes(&error), "standing orders are not followed any more");
+            return;
+        }
+        match self.executor.recall_orders(&kept.orders, self.authority.trust()) {
+            Ok(orders) => self.standing.take(orders, kept.at),
+            Err(refusal) => {
+                tracing::warn!(target: "prunella::orders", %refusal, "standing orders are not followed any more");
+            }
+        }
+    }
+
+    /// Takes standing orders that a server sent, if they hold.
+    pub(crate) fn take_orders(&mut self, envelope: &Envelope) {
+        let at = clock::boot_now();
+        match self.executor.judge_orders(envelope, self.authority.trust()) {
+            Ok(orders) => {
+                tracing::info!(target: "prunella::orders", orders = orders.orders.len(), "took standing orders");
+                self.standing.take(orders, at);
+            }
+            Err(refusal) => {
+                let code = refusal.code();
+                tracing::warn!(target: "prunella::orders", code, %refusal, "refused standing orders");
+                return;
+            }
+        }
+        let Some(trust) = self.authority.bundle().cloned() else { return };
+        let kept = Kept { boot: self.boot.clone(), at, trust, orders: envelope.clone() };
+        if let Err(error) = kept.write(&self.state) {
+            tracing::warn!(target: "prunella::orders", error = %causes(&error), "standing orders are not kept over a restart");
+        }
+    }
+
+    /// Carries out what is ordered for when no server is reached, if it is due. To be called about once a second.
+    pub(crate) fn act_alone(&mut self) {
+        let (now, watch) = (clock::boot_now(), self.executor.order_watch());
+        let Some((index, intent)) = self.standing.due(now, &watch) else { return };
+        let (command, repair) = (intent.id, intent.repair.clone());
+        let objection = self.observe_only();
+        match self.executor.run_order(intent, self.authority.trust(), objection) {
+            Ok(()) => {
+                tracing::warn!(target: "prunella::orders", %command, %repair, "no server is reached: acting by a standing order");
+            }
+            Err(refusal) => {
+                tracing::warn!(target: "prunella::orders", %command, %repair, code = refusal.code(), %refusal, "a standing order is not carried out");
+            }
+        }
+        self.standing.began(index, now, &watch);
     }
 
     /// Makes the challenge of the next stream.
@@ -91,6 +155,7 @@ impl Keeper {
 
     /// A stream is open that carries the latest challenge; the server's clock said `at`.
     pub(crate) fn welcomed(&mut self, at: Timestamp, trust: &TrustBundle) {
+        self.standing.accompanied();
         if let Some(fresh) = self.fresh {
             self.executor.open_stream(fresh);
         }
@@ -115,6 +180,7 @@ impl Keeper {
 
     /// The stream ended: deliveries of it are worthless.
     pub(crate) fn stream_ended(&mut self) {
+        self.standing.alone(clock::boot_now());
         self.executor.close_stream();
     }
 

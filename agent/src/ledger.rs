@@ -19,6 +19,7 @@ use prunella_model::command::Intent;
 use prunella_model::outcome::{Outcome, OutcomeReport};
 use prunella_model::step::TargetStep;
 use prunella_model::{CommandId, Generation, Timestamp};
+use prunella_proto::wire::encode_intent;
 use prunella_seal::Opened;
 use prunella_seal::chain::{self, Break, Head, OVERHEAD, Records};
 use serde::{Deserialize, Serialize};
@@ -228,14 +229,31 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]; the command must then not be carried out.
     pub fn intend(&mut self, opened: &Opened, now: Timestamp) -> Result<(), LedgerError> {
-        let (command, bytes) = (opened.intent.id, &opened.delivery.intent);
+        self.intend_bytes(opened.intent.id, opened.delivery.generation, &opened.delivery.intent, now)
+    }
+
+    /// The same for a run of a standing order, which no server sends.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; the run must then not begin.
+    pub fn intend_run(&mut self, intent: &Intent, now: Timestamp) -> Result<(), LedgerError> {
+        self.intend_bytes(intent.id, self.mark(), &encode_intent(intent), now)
+    }
+
+    fn intend_bytes(
+        &mut self,
+        command: CommandId,
+        generation: Generation,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         if self.book.knows(command).is_some() {
             return Err(LedgerError::AlreadyKnown { command });
         }
         if bytes.len() > INTENT_MAX {
             return Err(LedgerError::TooLong { what: "intent", bytes: bytes.len(), limit: INTENT_MAX });
         }
-        let entry = Entry::Intent { command, generation: opened.delivery.generation, at: now, intent: bytes.clone() };
+        let entry = Entry::Intent { command, generation, at: now, intent: bytes.to_vec() };
         self.append(entry, Sync::Now, ROOM_FOR_INTENTS)
     }
 

@@ -18,6 +18,7 @@ use crate::execute::Executor;
 use crate::helper::HelperLink;
 use crate::keep::Keep;
 use crate::keeper::{Keeper, KeeperParts};
+use crate::own_files::OwnFiles;
 use crate::senses::{Part, Senses};
 use crate::state_dir::StateDir;
 use crate::stop::Stop;
@@ -112,7 +113,7 @@ async fn live(args: RunArgs, adjust: impl FnOnce(&mut AgentConfig)) -> anyhow::R
     );
     // Without a service manager that asks for it this does nothing.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
-    let driver = Driver::new(Parts { config, boot, membership, senses, keep });
+    let driver = Driver::new(Parts { config, boot, membership, senses, keep, files: Some(OwnFiles::of(&args.config)) });
     driver.run(stop, seen).await;
     Ok(())
 }

@@ -98,6 +98,12 @@ impl Facts {
         self.services.instance(target)
     }
 
+    /// For how long a probe has said this at every look; none when it does not, or its target was stopped on purpose.
+    #[must_use]
+    pub fn held(&self, target: &TargetName, probe: &ProbeName, status: Status) -> Option<Duration> {
+        self.board.held(target, probe, status)
+    }
+
     /// The latest verdict of a probe; none when it has not looked, or does not exist.
     #[must_use]
     pub fn status(&self, target: &TargetName, probe: &ProbeName) -> Option<Status> {

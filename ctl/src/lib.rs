@@ -102,6 +102,8 @@ enum Verb {
     Health(commands::health::HealthArgs),
     /// Hosts, or one host in detail.
     Hosts(commands::hosts::HostsArgs),
+    /// What agents may do while the server cannot be reached, and what they did.
+    Orders(commands::orders::OrdersArgs),
     /// Targets, or one target in detail.
     Targets(commands::targets::TargetsArgs),
     /// Faults from opening to closing.
@@ -169,6 +171,7 @@ pub fn main() -> ExitCode {
         Verb::Status(it) => it.run(&cli.common),
         Verb::Health(it) => it.run(&cli.common),
         Verb::Hosts(it) => it.run(&cli.common),
+        Verb::Orders(it) => it.run(&cli.common),
         Verb::Targets(it) => it.run(&cli.common),
         Verb::Incidents(it) => it.run(&cli.common),
         Verb::Explain(it) => it.run(&cli.common),

@@ -387,6 +387,9 @@ mod tests {
             outcomes: Vec::new(),
             paused: None,
             observe_only: None,
+            config: None,
+            program: None,
+            drift: None,
         };
         let host = HostId::new(host).unwrap();
         let event = Event::Connected { host, enrolment: 1, report: Box::new(report) };

@@ -9,9 +9,10 @@ use prunella_model::command::{Delivery, Intent, SCHEMA, SignedCommand};
 use prunella_model::link::ServerMessage;
 use prunella_model::policy::FleetPolicy;
 use prunella_model::record::CommandRecord;
+use prunella_model::standing::StandingOrders;
 use prunella_model::{CommandId, Generation, HostId};
 use prunella_proto::wire;
-use prunella_seal::{COMMAND_TYPE, SecretKey};
+use prunella_seal::{COMMAND_TYPE, STANDING_TYPE, SecretKey};
 use tokio::sync::{oneshot, watch};
 
 use crate::authority::Granted;
@@ -81,6 +82,12 @@ impl Effects {
                 let why = self.dispatch(&intent, generation).err()?;
                 tracing::warn!(target: "prunella::repair", host = %intent.host, %command, why, "a command was not delivered");
                 return Some(Event::Undelivered { command, why });
+            }
+            Decision::Order { orders, generation } => {
+                if let Err(why) = self.order(&orders, generation) {
+                    // They are made again when the host comes, and in any case before long.
+                    tracing::debug!(target: "prunella::orders", host = %orders.host, why, "standing orders were not delivered");
+                }
             }
             Decision::Cancel { host, command } => self.tell(&host, ServerMessage::Cancel { command }),
             Decision::Probe { host, target } => self.tell(&host, ServerMessage::ProbeNow { target }),
@@ -156,6 +163,28 @@ impl Effects {
             self.sent.pop_first();
         }
         Ok(())
+    }
+
+    fn order(&self, orders: &StandingOrders, generation: Generation) -> Result<(), String> {
+        let left = self.granted.not_after.since(self.clock.now());
+        if left.is_zero() {
+            return Err("the server's delegation has expired; a fleet signer must renew it".to_owned());
+        }
+        let slot = self.sessions.next_delivery(&orders.host).map_err(|error| error.to_string())?;
+        let delivery = Delivery {
+            schema: SCHEMA,
+            intent: wire::encode_standing(orders),
+            challenge: slot.challenge,
+            generation,
+            sequence: slot.sequence,
+            issued_after: slot.issued_after,
+            lifetime: LIFETIME,
+            delegation_version: self.granted.version,
+        };
+        let envelope = prunella_seal::sign(STANDING_TYPE, wire::encode_delivery(&delivery), &[&self.key]);
+        self.sessions
+            .deliver(&orders.host, slot.session, ServerMessage::Standing(Box::new(envelope)))
+            .map_err(|error| error.to_string())
     }
 
     fn tell(&self, host: &HostId, message: ServerMessage) {

@@ -38,7 +38,7 @@ impl Lab {
             senses: senses.clone(),
         })));
         let (config, own_boot) = (Arc::clone(&host.config), boot.clone());
-        let driver = Driver::new(Parts { config, boot: own_boot, membership, senses, keep });
+        let driver = Driver::new(Parts { config, boot: own_boot, membership, senses, keep, files: None });
         let driver = tokio::task::spawn_local(driver.run(Stop::watch(None).unwrap(), seen));
         Self { fleet, server, host, boot, driver }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use prunella_model::command::Intent;
 use prunella_model::outcome::{Outcome, OutcomeReport};
+use prunella_model::standing::OrderRun;
 use prunella_model::step::TargetStep;
 use prunella_model::{ProbeName, TargetName, Timestamp};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -73,6 +74,7 @@ impl Course {
             ended_at: clock::wall_now(),
             notes: self.notes,
             confirmed_by,
+            by_order: OrderRun::of(&self.intent),
         };
         if let Ok(ledger) = ledger.borrow_mut().as_mut() {
             log_failure(ledger.finished(&report));

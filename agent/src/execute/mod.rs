@@ -6,6 +6,7 @@
 mod body;
 mod course;
 mod facts;
+mod orders;
 mod recover;
 
 use std::cell::{Cell, RefCell};
@@ -288,6 +289,7 @@ impl Executor {
             ended_at: clock::wall_now(),
             notes: Vec::new(),
             confirmed_by: None,
+            by_order: None,
         };
         // Only what is signed: anybody else could fill the ledger, and use up the ids of commands to come.
         let signed =
@@ -337,6 +339,7 @@ pub(crate) fn refused_outright(command: &SignedCommand, why: &str) -> Receipt {
             ended_at: clock::wall_now(),
             notes: Vec::new(),
             confirmed_by: None,
+            by_order: None,
         }),
         None => Receipt::Unnamed(refusal),
     }

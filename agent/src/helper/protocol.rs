@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use prunella_model::command::{Challenge, SignedCommand, TrustBundle};
+use prunella_model::command::{Challenge, Envelope, SignedCommand, TrustBundle};
 use prunella_model::host::TargetReport;
 use prunella_model::observation::{Observation, SeriesName};
 use prunella_model::outcome::OutcomeReport;
@@ -50,6 +50,8 @@ pub(crate) enum Ask {
     },
     /// New documents of authority.
     Trust(Box<TrustBundle>),
+    /// Standing orders have arrived.
+    Orders(Box<Envelope>),
     /// The stream has ended.
     StreamEnded,
     /// A command has arrived.

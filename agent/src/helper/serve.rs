@@ -176,6 +176,9 @@ impl Helper {
         self.next_tick = Instant::now() + TICK;
         // Only this loop feeds the watchdog: when it stalls, the service manager starts the helper again.
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.act_alone();
+        }
         if self.parts.senses.parts_version() != self.told_parts {
             self.tell_everything();
         }
@@ -271,6 +274,7 @@ impl Helper {
                 ask @ (Ask::Challenge
                 | Ask::Welcomed { .. }
                 | Ask::Trust(_)
+                | Ask::Orders(_)
                 | Ask::StreamEnded
                 | Ask::Cancel(_)
                 | Ask::Acknowledged(_)),
@@ -288,6 +292,7 @@ impl Helper {
             },
             Ask::Welcomed { at, trust } => keeper.welcomed(at, &trust),
             Ask::Trust(trust) => keeper.take_authority(&trust),
+            Ask::Orders(orders) => keeper.take_orders(&orders),
             Ask::StreamEnded => keeper.stream_ended(),
             Ask::Cancel(command) => keeper.cancel(command),
             Ask::Acknowledged(outcomes) => keeper.acknowledged(&outcomes),

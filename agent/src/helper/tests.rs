@@ -87,7 +87,7 @@ impl Lab {
         let series = senses.full().series.len();
         let keep = Keep::Helper(Box::new(HelperLink::new(&socket, membership.enrolment().enrolment, series)));
         let (config, boot) = (Arc::clone(&self.host.config), self.boot.clone());
-        let driver = Driver::new(Parts { config, boot, membership, senses, keep });
+        let driver = Driver::new(Parts { config, boot, membership, senses, keep, files: None });
         tokio::task::spawn_local(driver.run(Stop::watch(None).unwrap(), seen))
     }
 

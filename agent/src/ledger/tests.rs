@@ -64,6 +64,7 @@ fn report(counter: u64, outcome: Outcome) -> OutcomeReport {
         ended_at: NOW,
         notes: vec!["restarted".to_owned()],
         confirmed_by: None,
+        by_order: None,
     }
 }
 

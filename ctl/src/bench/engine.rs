@@ -201,6 +201,7 @@ impl Fleet {
                 ended_at: self.now,
                 notes: Vec::new(),
                 confirmed_by: None,
+                by_order: None,
             };
             self.step(Event::Outcome { host: host.clone(), report });
             for _ in 0..2 {
@@ -255,6 +256,9 @@ fn report(at: Timestamp) -> Result<HostReport, BadName> {
         outcomes: Vec::new(),
         paused: None,
         observe_only: None,
+        config: None,
+        program: None,
+        drift: None,
     })
 }
 

@@ -28,6 +28,7 @@ pub mod learning;
 pub mod maintenance;
 pub mod mode;
 pub mod optimize;
+pub mod orders;
 pub mod pause;
 pub mod policy;
 pub mod repair;

@@ -120,7 +120,7 @@ fn read_delivery(it: pb::Delivery) -> Result<Delivery, WireError> {
 }
 
 /// What a newer program wrote may be unreadable for reasons that mean nothing here: its schema is the reason.
-fn newer_or(schema: u32, error: WireError) -> WireError {
+pub(super) fn newer_or(schema: u32, error: WireError) -> WireError {
     if schema > SCHEMA { Wrong::NewerSchema { found: schema, known: SCHEMA }.in_field("schema") } else { error }
 }
 

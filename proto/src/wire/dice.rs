@@ -14,6 +14,7 @@ use prunella_model::observation::{
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
 use prunella_model::part::{Act, PartKind, PartReport, Setting};
 use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk, SnapshotKind, SnapshotReport};
+use prunella_model::standing::{OrderRun, StandingOrder, StandingOrders};
 use prunella_model::step::{Effect, Risk, Signal, Step, StepKind, TargetStep};
 use prunella_model::{CommandId, Generation, Id, IncidentId, PartName, TargetRef, Timestamp};
 
@@ -343,6 +344,7 @@ impl Dice {
             ended_at: self.time(),
             notes: self.many(3, Self::text),
             confirmed_by: self.maybe(|it| (it.name(), it.name())),
+            by_order: self.maybe(|it| OrderRun { target: it.name(), repair: it.name() }),
         }
     }
 
@@ -398,6 +400,9 @@ impl Dice {
             outcomes: self.many(3, Self::outcome),
             paused: self.maybe(Self::text),
             observe_only: self.maybe(Self::text),
+            config: self.maybe(Self::digest),
+            program: self.maybe(Self::digest),
+            drift: self.maybe(Self::text),
         }
     }
 
@@ -439,8 +444,33 @@ impl Dice {
         }
     }
 
+    pub(super) fn standing(&mut self) -> StandingOrders {
+        StandingOrders {
+            schema: self.number32(),
+            fleet: self.name(),
+            host: self.name(),
+            enrolment: self.number(),
+            lifetime: self.span(),
+            policy_version: self.number(),
+            policy_hash: self.digest(),
+            orders: self.many(3, |it| StandingOrder {
+                target: it.name(),
+                probe: it.name(),
+                status: it.status(),
+                held: it.span(),
+                repair: it.name(),
+                steps: it.many(3, Self::step),
+                verify: it.many(2, |it| (it.name(), it.name())),
+                runs: it.many(3, |it| CommandId(it.id())),
+                incident: IncidentId(it.id()),
+                max_run: it.span(),
+            }),
+        }
+    }
+
     pub(super) fn server(&mut self) -> ServerMessage {
-        match self.below(9) {
+        match self.below(10) {
+            8 => ServerMessage::Standing(Box::new(self.envelope())),
             0 => ServerMessage::Welcome { at: self.time(), heartbeat: self.span(), trust: Box::new(self.trust()) },
             1 => ServerMessage::Trust(Box::new(self.trust())),
             2 => ServerMessage::Command(Box::new(SignedCommand {

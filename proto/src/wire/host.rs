@@ -31,6 +31,9 @@ pub(super) fn encode_report(it: &HostReport) -> pb::HostReport {
         outcomes: it.outcomes.iter().map(encode_outcome_report).collect(),
         paused: it.paused.as_deref().map(cut),
         observe_only: it.observe_only.as_deref().map(cut),
+        config_digest: it.config.map(|it| it.0.to_vec()),
+        program_digest: it.program.map(|it| it.0.to_vec()),
+        drift: it.drift.as_deref().map(cut),
     }
 }
 
@@ -47,6 +50,9 @@ pub(super) fn report(it: pb::HostReport) -> Result<HostReport, WireError> {
         outcomes: list("outcomes", OUTCOMES_MAX, it.outcomes, outcome_report)?,
         paused: it.paused.map(|it| prose("paused", it)).transpose()?,
         observe_only: it.observe_only.map(|it| prose("observe_only", it)).transpose()?,
+        config: optional_digest("config_digest", it.config_digest.as_ref())?,
+        program: optional_digest("program_digest", it.program_digest.as_ref())?,
+        drift: it.drift.map(|it| prose("drift", it)).transpose()?,
     })
 }
 

@@ -4,7 +4,9 @@ use prunella_model::CommandId;
 use prunella_model::command::Challenge;
 use prunella_model::link::{AgentMessage, ServerMessage};
 
-use super::command::{decode_signed_command, decode_trust, encode_signed_command, encode_trust};
+use super::command::{
+    decode_envelope, decode_signed_command, decode_trust, encode_envelope, encode_signed_command, encode_trust,
+};
 use super::error::{WireError, Within as _};
 use super::field::{bytes32, cut, encode_id, id, list, nested, optional_name, prose, required};
 use super::host::{encode_report, report};
@@ -80,6 +82,7 @@ pub fn encode_server(sequence: u64, it: &ServerMessage) -> pb::StreamResponse {
         }),
         ServerMessage::Trust(it) => Wire::Trust(encode_trust(it)),
         ServerMessage::Command(it) => Wire::Command(encode_signed_command(it)),
+        ServerMessage::Standing(it) => Wire::StandingOrders(encode_envelope(it)),
         ServerMessage::Cancel { command } => Wire::Cancel(pb::Cancel { command: Some(encode_id(command.0)) }),
         ServerMessage::Acknowledge { sequence, outcomes } => Wire::Acknowledge(pb::Acknowledge {
             sequence: *sequence,
@@ -111,6 +114,7 @@ pub fn decode_server(it: pb::StreamResponse) -> Result<(u64, ServerMessage), Wir
         },
         Wire::Trust(it) => ServerMessage::Trust(Box::new(decode_trust(it).within("trust")?)),
         Wire::Command(it) => ServerMessage::Command(Box::new(decode_signed_command(it).within("command")?)),
+        Wire::StandingOrders(it) => ServerMessage::Standing(Box::new(decode_envelope(it).within("standing_orders")?)),
         Wire::Cancel(it) => ServerMessage::Cancel { command: CommandId(id("cancel.command", it.command)?) },
         Wire::Acknowledge(it) => ServerMessage::Acknowledge {
             sequence: it.sequence,

@@ -13,6 +13,7 @@ mod observation;
 mod outcome;
 mod part;
 mod snapshot;
+mod standing;
 mod step;
 mod time;
 
@@ -27,4 +28,5 @@ pub use command::{
 };
 pub use error::{WireError, Wrong};
 pub use link::{decode_agent, decode_server, encode_agent, encode_server};
+pub use standing::{decode_standing, encode_standing};
 pub use time::{decode_span, decode_time, encode_span, encode_time};

@@ -7,6 +7,7 @@ use super::command::{encode_probe_name, probe_name};
 use super::error::{WireError, Within as _};
 use super::field::{cut, encode_id, id, list, prose, required, text};
 use super::limits::{NOTES_MAX, OPAQUE_ID_MAX, REFUSAL_DETAIL_MAX};
+use super::standing::{encode_order_run, order_run};
 use super::time::{encode_time, optional_time, time};
 use crate::agent::v1 as pb;
 
@@ -31,6 +32,7 @@ pub(super) fn encode_outcome_report(it: &OutcomeReport) -> pb::OutcomeReport {
         end_time: Some(encode_time(it.ended_at)),
         notes: it.notes.iter().map(|note| cut(note)).collect(),
         confirmed_by: it.confirmed_by.as_ref().map(encode_probe_name),
+        by_order: it.by_order.as_ref().map(encode_order_run),
     }
 }
 
@@ -52,6 +54,7 @@ pub(super) fn outcome_report(it: pb::OutcomeReport) -> Result<OutcomeReport, Wir
         ended_at: time("end_time", it.end_time)?,
         notes: list("notes", NOTES_MAX, it.notes, |it| prose("", it))?,
         confirmed_by: it.confirmed_by.map(|it| probe_name(it).within("confirmed_by")).transpose()?,
+        by_order: it.by_order.map(|it| order_run(it).within("by_order")).transpose()?,
     })
 }
 

@@ -19,7 +19,8 @@ fn every_message_reads_back_as_it_was_written() {
         assert_eq!(decode_agent(pb::StreamRequest::decode(&*bytes).unwrap()), Ok((sequence, agent)), "seed {seed}");
         let bytes = encode_server(sequence, &server).encode_to_vec();
         assert_eq!(decode_server(pb::StreamResponse::decode(&*bytes).unwrap()), Ok((sequence, server)), "seed {seed}");
-        let (intent, delivery) = (dice.intent(), dice.delivery());
+        let (intent, delivery, standing) = (dice.intent(), dice.delivery(), dice.standing());
+        assert_eq!(decode_standing(&encode_standing(&standing)), Ok(standing), "seed {seed}");
         assert_eq!(decode_intent(&encode_intent(&intent)), Ok(intent), "seed {seed}");
         assert_eq!(decode_delivery(&encode_delivery(&delivery)), Ok(delivery), "seed {seed}");
     }
@@ -29,7 +30,7 @@ fn every_message_reads_back_as_it_was_written() {
 fn hostile_bytes_are_errors_and_never_panics() {
     let read = |bytes: &[u8]| {
         // Only that none of these panics is asserted: some mutations are still good messages.
-        drop((decode_intent(bytes), decode_delivery(bytes)));
+        drop((decode_intent(bytes), decode_delivery(bytes), decode_standing(bytes)));
         drop(pb::StreamRequest::decode(bytes).map(decode_agent));
         drop(pb::StreamResponse::decode(bytes).map(decode_server));
     };
@@ -41,6 +42,7 @@ fn hostile_bytes_are_errors_and_never_panics() {
             encode_agent(1, &dice.agent()).encode_to_vec(),
             encode_server(1, &dice.server()).encode_to_vec(),
             encode_intent(&dice.intent()),
+            encode_standing(&dice.standing()),
         ];
         for mut bytes in valid {
             let at = usize::try_from(dice.below(bytes.len() as u64)).unwrap();

@@ -1,14 +1,15 @@
 //! What the engine believes, as the control services say it.
 
 use prunella_engine::view::{
-    BrakeView, FleetView, GroupView, HostState, HostView, MaintenanceView, QueueState, QueueView, Reading, RolloutView,
-    RuleView, TargetView, Throttle,
+    BrakeView, FleetView, GroupView, HostState, HostView, MaintenanceView, OrdersView, QueueState, QueueView, Reading,
+    RolloutView, RuleView, TargetView, Throttle,
 };
 use prunella_model::event::FleetEvent;
 use prunella_model::observation::{Finding, Observation};
+use prunella_model::outcome::Outcome;
 use prunella_model::policy::{FleetPolicy, Mode};
-use prunella_model::record::{AuditEntry, ModeRecord, PauseRecord};
-use prunella_model::{FleetName, IncidentId, TargetRef, Timestamp};
+use prunella_model::record::{AuditEntry, ModeRecord, OrderRunRecord, PauseRecord};
+use prunella_model::{FleetName, HostId, IncidentId, TargetRef, Timestamp};
 use prunella_proto::control::v1 as pb;
 use prunella_proto::wire::{encode_span, encode_time};
 use serde::Serialize;
@@ -190,6 +191,36 @@ pub fn host(it: &HostView) -> pb::Host {
         incidents: incidents(&it.incidents),
         paused: it.paused.clone(),
         observe_only: it.observe_only.clone(),
+        standing_orders: it.orders.as_ref().map(|orders| standing_orders(&it.host, orders)),
+        standing_order_runs: it.order_runs.iter().map(|run| standing_order_run(&it.host, run)).collect(),
+        config_digest: it.config.map(|it| it.to_string()),
+        program_digest: it.program.map(|it| it.to_string()),
+        drift: it.drift.clone(),
+    }
+}
+
+fn standing_orders(host: &HostId, it: &OrdersView) -> pb::StandingOrderSet {
+    let orders = it.orders.iter().map(|(target, held)| pb::StandingOrder {
+        target: of_target(&TargetRef::new(host.clone(), target.clone())),
+        held: Some(encode_span(*held)),
+    });
+    pb::StandingOrderSet { issue_time: time(it.issued), expire_time: time(it.until), orders: orders.collect() }
+}
+
+fn standing_order_run(host: &HostId, it: &OrderRunRecord) -> pb::StandingOrderRun {
+    let outcome = match &it.outcome {
+        Outcome::Done => "done",
+        Outcome::Refused(_) => "refused",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Unknown { .. } | Outcome::Lost => "unknown",
+        Outcome::Cancelled { .. } => "cancelled",
+    };
+    pb::StandingOrderRun {
+        command: it.command.to_string(),
+        target: of_target(&TargetRef::new(host.clone(), it.target.clone())),
+        repair: it.repair.to_string(),
+        outcome: outcome.to_owned(),
+        end_time: time(it.ended_at),
     }
 }
 

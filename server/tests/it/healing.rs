@@ -176,6 +176,7 @@ async fn a_killed_service_is_restarted_and_its_incident_closed() {
         ended_at: now(),
         notes: vec!["started web".into()],
         confirmed_by: Some((web(), process())),
+        by_order: None,
     };
     session.say(AgentMessage::Outcome(done)).await;
 

@@ -38,6 +38,8 @@ pub(crate) struct AgentWatch {
     pub(crate) refusals: Option<u32>,
     /// The latest of them: when, its code, and its text.
     pub(crate) refused: Option<(Timestamp, &'static str, String)>,
+    /// Since when it has run with other files than are on its disk; null while it does not.
+    pub(crate) drifted: Option<Timestamp>,
     /// Since when another host has a newer agent, and that one's version.
     pub(crate) behind: Option<(Timestamp, String)>,
 }
@@ -126,6 +128,8 @@ impl Engine {
         let it = &mut self.hosts[at(index)];
         let why = it.report.as_ref().and_then(|report| report.observe_only.as_deref()).filter(|why| *why != BY_CHOICE);
         it.agent.observes = why.map(|_| it.agent.observes.unwrap_or(now));
+        let drift = it.report.as_ref().and_then(|report| report.drift.as_ref());
+        it.agent.drifted = drift.map(|_| it.agent.drifted.unwrap_or(now));
         let own = it.report.as_ref().map(|report| report.agent_version.clone());
         if let Some((number, text)) = own.and_then(|text| Some((version(&text)?, text)))
             && self.newest_agent.as_ref().is_none_or(|(newest, _)| *newest < number)

@@ -92,7 +92,7 @@ pub(crate) enum Cause {
     AgentObserves,
     /// An agent does not trust what it is sent, or no longer permits it.
     NoAuthority,
-    /// An agent was left out of an upgrade.
+    /// An agent was left out of an upgrade, or runs with files that have changed since.
     AgentOutdated,
     /// What the fleet policy's own rule is about; that rule names the repairs.
     Declared,

@@ -13,6 +13,7 @@ use prunella_model::observation::Sha256;
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{FleetPolicy, Mode, Scope};
 use prunella_model::record::{AuditEntry, Change};
+use prunella_model::standing::StandingOrders;
 use prunella_model::{
     CommandId, Generation, HostId, IncidentId, MaintenanceName, OperatorName, PartName, RepairName, TargetName,
     TargetRef, Timestamp,
@@ -78,7 +79,7 @@ pub enum Event {
         /// The command.
         command: CommandId,
     },
-    /// An agent reported what became of a command.
+    /// An agent reported what became of a command, or of what it did by a standing order.
     Outcome {
         /// The host.
         host: HostId,
@@ -262,6 +263,13 @@ pub enum Decision {
         /// What shall be done.
         intent: Box<Intent>,
         /// The decider's generation.
+        generation: Generation,
+    },
+    /// Sign these standing orders and give them to their host's stream, if it has one.
+    Order {
+        /// What the host may do alone.
+        orders: Box<StandingOrders>,
+        /// Who decides.
         generation: Generation,
     },
     /// Tell an agent to stop a command before its next step.

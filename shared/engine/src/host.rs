@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use prunella_model::command::BootId;
 use prunella_model::host::{HostReport, TargetReport};
 use prunella_model::observation::SeriesName;
+use prunella_model::record::OrderRunRecord;
 use prunella_model::{HostId, IncidentId, MetricName, TargetName, Timestamp};
 
 use crate::agent_watch::AgentWatch;
+use crate::alone::Issued;
 use crate::clock::HostClock;
 use crate::detect::Watch;
 use crate::detect::trend::Trend;
@@ -111,6 +113,10 @@ pub(crate) struct Host {
     pub(crate) outages: VecDeque<Timestamp>,
     /// Its high-risk repairs of the last day, newest last.
     pub(crate) critical: VecDeque<Timestamp>,
+    /// What its agent was ordered to do alone, since the start; null when nothing was.
+    pub(crate) orders: Option<Issued>,
+    /// What its agent did alone lately, newest last.
+    pub(crate) order_runs: VecDeque<OrderRunRecord>,
 }
 
 impl Host {
@@ -139,6 +145,8 @@ impl Host {
             agent: AgentWatch::default(),
             outages: VecDeque::new(),
             critical: VecDeque::new(),
+            orders: None,
+            order_runs: VecDeque::new(),
         };
         host.ensure(&TargetName::host());
         host

@@ -5,6 +5,7 @@
 
 pub mod advice;
 mod agent_watch;
+mod alone;
 mod blame;
 mod brakes;
 pub mod catalogue;
@@ -164,6 +165,7 @@ pub struct Engine {
     repair_time: Duration,
     incidents_made: u64,
     commands_made: u64,
+    runs_made: u64,
     events_made: u64,
     /// Incidents to look at before this step ends.
     woken: BTreeSet<IncidentId>,
@@ -239,7 +241,7 @@ impl Engine {
     fn host_of_timer(&self, timer: &Timer) -> Option<u32> {
         match timer {
             Timer::Command(command) => self.names.get(&self.commands.get(command)?.intent.host).copied(),
-            Timer::Silence(host) | Timer::Series(host, _) | Timer::Custom(host, _) => Some(*host),
+            Timer::Silence(host) | Timer::Series(host, _) | Timer::Custom(host, _) | Timer::Orders(host) => Some(*host),
             Timer::Confirm(key) => Some(key.host),
             Timer::Response(id) => self.cases.get(id).map(|case| case.key.host),
             Timer::Incident(_)
@@ -265,6 +267,7 @@ impl Engine {
             Timer::Confirm(key) => self.confirm(key),
             Timer::Series(host, series) => self.series_due(host, series),
             Timer::Custom(host, rule) => self.custom_due(host, rule),
+            Timer::Orders(host) => self.issue_orders(host),
             Timer::Health => {
                 self.sample_health();
                 self.watch_itself();
@@ -364,6 +367,7 @@ impl Engine {
         for index in self.names.values().copied().collect::<Vec<_>>() {
             self.reshape(index);
         }
+        self.orders_change(&Scope::Fleet);
         health::first_sample(self, self.now);
         self.woken.extend(self.cases.keys().copied());
         self.freed = true;

@@ -210,6 +210,7 @@ impl Engine {
     }
 
     pub(crate) fn wake_scope(&mut self, scope: &Scope) {
+        self.orders_change(scope);
         let covered = self.covered(scope);
         self.woken.extend(covered);
     }

@@ -88,6 +88,7 @@ impl Engine {
             repair_time: Duration::ZERO,
             incidents_made: 0,
             commands_made: 0,
+            runs_made: 0,
             events_made: 0,
             woken: BTreeSet::new(),
             freed: false,
@@ -142,6 +143,7 @@ impl Engine {
             host.rollbacks = record.rollbacks.into();
             host.outages = record.outages.into();
             host.critical = record.critical.into();
+            host.order_runs = record.order_runs.into();
             outages.extend(host.outages.iter().copied());
             decided.extend(host.repairs.iter().map(|(at, _)| *at));
             self.hosts.push(host);

@@ -28,6 +28,8 @@ pub(crate) enum Timer {
     Series(u32, u32),
     /// A custom rule is evaluated on the targets of a host.
     Custom(u32, u32),
+    /// Standing orders of a host are looked at again.
+    Orders(u32),
     /// The scores of everything are taken.
     Health,
     /// A pause ends by itself.

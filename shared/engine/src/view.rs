@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use prunella_model::host::TargetReport;
 use prunella_model::incident::{Evidence, Hold, Severity};
-use prunella_model::observation::Observation;
+use prunella_model::observation::{Observation, Sha256};
 use prunella_model::policy::{Mode, RolloutStage, Scope};
-use prunella_model::record::{ModeRecord, PauseRecord};
+use prunella_model::record::{ModeRecord, OrderRunRecord, PauseRecord};
 use prunella_model::{
-    BrakeName, GroupName, HostId, IncidentId, MaintenanceName, MetricName, OperatorName, RepairName, TargetRef,
-    Timestamp,
+    BrakeName, GroupName, HostId, IncidentId, MaintenanceName, MetricName, OperatorName, RepairName, TargetName,
+    TargetRef, Timestamp,
 };
 
 pub use health::{Course, HealthName, HealthView, Level, PartView, Risk, TrendView};
@@ -89,6 +89,27 @@ pub struct HostView {
     pub paused: Option<String>,
     /// Why its agent only observes; null when it may act.
     pub observe_only: Option<String>,
+    /// What its agent may do while the server cannot be reached; null when nothing was ordered since the start.
+    pub orders: Option<OrdersView>,
+    /// What its agent did lately by standing orders, oldest first.
+    pub order_runs: Vec<OrderRunRecord>,
+    /// The digest of the agent.toml that its agent runs with; null when not known.
+    pub config: Option<Sha256>,
+    /// The digest of the program that its agent is; null when not known.
+    pub program: Option<Sha256>,
+    /// What on its disk is not what its agent runs with; null when nothing is.
+    pub drift: Option<String>,
+}
+
+/// Standing orders of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrdersView {
+    /// When they were made.
+    pub issued: Timestamp,
+    /// Until when they are good at the latest.
+    pub until: Timestamp,
+    /// The targets that may be restarted, each with how long its process must be ended.
+    pub orders: Vec<(TargetName, Duration)>,
 }
 
 /// Why a brake exists, which decides who may pass it.

@@ -12,7 +12,7 @@ use crate::Engine;
 use crate::host::Link;
 use crate::key::{Key, at, next};
 use crate::topology::Need;
-use crate::view::{FleetView, GroupView, HostView, MaintenanceView, Reading, TargetView};
+use crate::view::{FleetView, GroupView, HostView, MaintenanceView, OrdersView, Reading, TargetView};
 
 /// An incident about which nothing is known but its fault.
 pub(crate) fn blank(fault: Fault, now: Timestamp) -> Incident {
@@ -147,6 +147,15 @@ impl Engine {
             incidents: host.incidents.iter().copied().collect(),
             paused: host.report.as_ref().and_then(|report| report.paused.clone()),
             observe_only: host.report.as_ref().and_then(|report| report.observe_only.clone()),
+            orders: host.orders.as_ref().map(|it| OrdersView {
+                issued: it.at,
+                until: it.until,
+                orders: it.orders.clone(),
+            }),
+            order_runs: host.order_runs.iter().cloned().collect(),
+            config: host.report.as_ref().and_then(|report| report.config),
+            program: host.report.as_ref().and_then(|report| report.program),
+            drift: host.report.as_ref().and_then(|report| report.drift.clone()),
         }
     }
 

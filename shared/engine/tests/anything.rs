@@ -80,6 +80,9 @@ fn report(shape: u8, observations: Vec<Observation>, outcomes: Vec<OutcomeReport
         outcomes,
         paused: shape.is_multiple_of(7).then(|| "tea".into()),
         observe_only: shape.is_multiple_of(11).then(|| "clock".into()),
+        config: None,
+        program: None,
+        drift: shape.is_multiple_of(13).then(|| "agent.toml has changed".into()),
     }
 }
 
@@ -297,6 +300,7 @@ impl World {
                     ended_at: shift(now, at),
                     notes: Vec::new(),
                     confirmed_by: None,
+                    by_order: None,
                 };
                 Event::Outcome { host: host(h), report }
             }
@@ -337,6 +341,7 @@ impl World {
             ended_at: self.now,
             notes: Vec::new(),
             confirmed_by: None,
+            by_order: None,
         })
         .collect()
     }

@@ -66,7 +66,7 @@ pub struct Intent {
     pub id: CommandId,
     /// The incident it belongs to.
     pub incident: IncidentId,
-    /// Which attempt at that incident it is, from 1.
+    /// Which attempt at that incident it is, from 1; 0 when it is a run of a standing order.
     pub attempt: u32,
     /// The repair that the steps make up.
     pub repair: RepairName,

@@ -172,6 +172,15 @@ pub struct HostReport {
     pub paused: Option<String>,
     /// Why the agent only observes; null when it may act.
     pub observe_only: Option<String>,
+    /// The digest of the `agent.toml` that the agent runs with; null when it cannot tell.
+    #[serde(default)]
+    pub config: Option<Sha256>,
+    /// The digest of the program that the agent is; null when it cannot tell.
+    #[serde(default)]
+    pub program: Option<Sha256>,
+    /// What on the host's disk is not what the agent runs with, for a person; null when nothing is.
+    #[serde(default)]
+    pub drift: Option<String>,
 }
 
 impl TargetReport {

@@ -18,6 +18,7 @@ pub mod policy;
 pub mod record;
 pub mod scope;
 pub mod snapshot;
+pub mod standing;
 pub mod step;
 pub mod time;
 pub mod window;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Challenge, SignedCommand, TrustBundle};
+use crate::command::{Challenge, Envelope, SignedCommand, TrustBundle};
 use crate::host::HostReport;
 use crate::observation::Frame;
 use crate::outcome::OutcomeReport;
@@ -76,6 +76,9 @@ pub enum ServerMessage {
     Trust(Box<TrustBundle>),
     /// Carry this out.
     Command(Box<SignedCommand>),
+    /// What the host may do by itself while no server can be reached: a [`crate::command::Delivery`] of
+    /// [`crate::standing::StandingOrders`], signed by the server's delegated key.
+    Standing(Box<Envelope>),
     /// Stop this command before its next step.
     Cancel {
         /// The command.

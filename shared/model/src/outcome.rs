@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::standing::OrderRun;
 use crate::step::StepKind;
 use crate::{CommandId, PartName, ProbeName, TargetName, Timestamp};
 
@@ -270,4 +271,7 @@ pub struct OutcomeReport {
     pub notes: Vec<String>,
     /// Probes that confirmed the effect on the spot, if any did.
     pub confirmed_by: Option<(TargetName, ProbeName)>,
+    /// What it was a run of, when a standing order asked for it; null when a server commanded it.
+    #[serde(default)]
+    pub by_order: Option<OrderRun>,
 }

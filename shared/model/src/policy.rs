@@ -6,6 +6,7 @@
 mod range;
 mod response;
 mod rollout;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use crate::scope::Scope;
 pub use range::OutOfRange;
 pub use response::ResponsePolicy;
 pub use rollout::{CanaryPolicy, GovernancePolicy, RolloutStage};
+pub use standing::StandingOrdersPolicy;
 
 /// How eagerly repairs are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -486,6 +488,8 @@ pub struct FleetPolicy {
     pub blockers: BTreeMap<MaintenanceName, Blocker>,
     /// What is done about things that are well and could be better.
     pub optimise: OptimisePolicy,
+    /// What agents may do by themselves while the server cannot be reached.
+    pub standing_orders: StandingOrdersPolicy,
     /// How a changed policy is rolled out. The policy in force decides, not the changed one.
     pub canary: CanaryPolicy,
     /// What is thought sound of the people who govern the fleet.
@@ -514,6 +518,7 @@ impl Default for FleetPolicy {
             maintenance: BTreeMap::new(),
             blockers: BTreeMap::new(),
             optimise: OptimisePolicy::default(),
+            standing_orders: StandingOrdersPolicy::default(),
             canary: CanaryPolicy::default(),
             governance: GovernancePolicy::default(),
         }

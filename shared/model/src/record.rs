@@ -7,9 +7,9 @@ use crate::command::Intent;
 use crate::host::HostReport;
 use crate::incident::Incident;
 use crate::knowledge::{KnowledgeRecord, PatternRecord, WishRecord};
-use crate::outcome::OutcomeReport;
+use crate::outcome::{Outcome, OutcomeReport};
 use crate::policy::{FleetPolicy, Mode, RolloutStage, Scope};
-use crate::{Generation, HostId, MaintenanceName, OperatorName, Timestamp};
+use crate::{CommandId, Generation, HostId, MaintenanceName, OperatorName, RepairName, Timestamp};
 
 /// A command from the decision to its acknowledged outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,24 @@ pub struct HostRecord {
     /// When its recent high-risk repairs were decided; those of the last day.
     #[serde(default)]
     pub critical: Vec<Timestamp>,
+    /// What its agent did lately by standing orders, newest last.
+    #[serde(default)]
+    pub order_runs: Vec<OrderRunRecord>,
+}
+
+/// What an agent did by a standing order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderRunRecord {
+    /// The run.
+    pub command: CommandId,
+    /// The target.
+    pub target: crate::TargetName,
+    /// The repair.
+    pub repair: RepairName,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When it ended, by the server's clock.
+    pub ended_at: Timestamp,
 }
 
 /// A pause that a person asked for.

@@ -22,6 +22,8 @@ pub use trust::{Anchor, Opened, Trust, TrustError};
 
 /// The payload type of a signed delivery (protobuf).
 pub const COMMAND_TYPE: &str = "application/vnd.prunella.command.v1";
+/// The payload type of a signed delivery of standing orders (protobuf).
+pub const STANDING_TYPE: &str = "application/vnd.prunella.standing.v1";
 /// The payload type of an approval: the bytes of an intent.
 pub const INTENT_TYPE: &str = "application/vnd.prunella.intent.v1";
 /// The payload type of a [`FleetFile`].

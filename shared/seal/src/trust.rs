@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::{Delegation, DocumentError, FleetFile};
 use crate::envelope::{VerifyError, check_sizes, signers, verify};
 use crate::key::PublicKey;
-use crate::{APPROVALS_MAX, COMMAND_TYPE, INTENT_TYPE};
+use crate::{APPROVALS_MAX, COMMAND_TYPE, INTENT_TYPE, STANDING_TYPE};
 
 /// Why documents of authority are not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,6 +164,20 @@ impl Trust {
         let intent = decode_intent(&delivery.intent).map_err(|why| Refusal::Undecodable { why: why.to_string() })?;
         let approvals = self.count_approvals(command, &delivery.intent);
         Ok(Opened { delivery, intent, approvals })
+    }
+
+    /// Opens a delivery of standing orders: signatures → type → decoding of the delivery. What it carries is decoded by
+    /// the caller, from [`Delivery::intent`].
+    ///
+    /// # Errors
+    /// A [`Refusal`] with its own code for each check.
+    pub fn open_standing<D: fmt::Display>(
+        &self,
+        envelope: &prunella_model::command::Envelope,
+        decode_delivery: impl FnOnce(&[u8]) -> Result<Delivery, D>,
+    ) -> Result<Delivery, Refusal> {
+        let bytes = verify(envelope, STANDING_TYPE, &[self.delegation.key], 1).map_err(refusal)?;
+        decode_delivery(bytes).map_err(|why| Refusal::Undecodable { why: why.to_string() })
     }
 
     /// How many different operators have signed exactly these bytes of an intent.

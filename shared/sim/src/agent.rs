@@ -7,14 +7,15 @@ use prunella_model::command::{BootId, Challenge, Delivery, Intent, Precondition}
 use prunella_model::host::{HostReport, TargetReport};
 use prunella_model::observation::{Frame, Instance, Observation, Sample, SeriesName, Status};
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
+use prunella_model::standing::{OrderRun, StandingOrders};
 use prunella_model::step::{Effect, Step};
 use prunella_model::{CommandId, HostId, ProbeName, TargetName, Timestamp};
 use prunella_ward::seal::{Delegation, Opened};
-use prunella_ward::{Facts, Moment, Ward};
+use prunella_ward::{Facts, Moment, OpenedOrders, Standing, Ward, Watch};
 
 use crate::rng::Rng;
 use crate::scenario::{Primitive, Scenario};
-use crate::truth::{Active, Names, Probe, Target, measure};
+use crate::truth::{Active, Names, Probe, Process, Target, measure};
 
 /// How many frames are kept while there is no stream.
 const SPOOL_MAX: usize = 64;
@@ -34,6 +35,7 @@ pub(crate) enum Up {
 #[derive(Debug, Clone)]
 pub(crate) enum Down {
     Command(Box<Opened>),
+    Orders(Box<OpenedOrders>),
     Cancel(CommandId),
     Probe(Option<TargetName>),
     Acknowledge(CommandId),
@@ -93,6 +95,9 @@ pub(crate) struct Host {
     pub(crate) cut_until: Timestamp,
     pub(crate) stream: Option<Stream>,
     pub(crate) ward: Ward,
+    pub(crate) standing: Standing,
+    /// Since when each process that has ended is seen to have, by its index.
+    pub(crate) down: BTreeMap<usize, Timestamp>,
     pub(crate) ledger: BTreeMap<CommandId, Entry>,
     pub(crate) executions: Vec<Execution>,
     pub(crate) spool: VecDeque<Frame>,
@@ -104,6 +109,28 @@ struct Seen<'a> {
     targets: &'a [Target],
     names: &'a Names,
     ledger: &'a BTreeMap<CommandId, Entry>,
+}
+
+/// What standing orders ask of the host.
+struct Alone<'a> {
+    host: &'a Host,
+    now: Timestamp,
+}
+
+impl Watch for Alone<'_> {
+    fn held(&self, target: &TargetName, _: &ProbeName, status: Status) -> Option<Duration> {
+        let index = self.host.targets.iter().position(|it| it.name == *target)?;
+        let since = self.host.down.get(&index).filter(|_| status == Status::Down)?;
+        Some(self.now.since(*since))
+    }
+
+    fn knows(&self, command: CommandId) -> bool {
+        self.host.ledger.contains_key(&command)
+    }
+
+    fn boot(&self) -> &BootId {
+        &self.host.boot
+    }
 }
 
 impl Facts for Seen<'_> {
@@ -166,6 +193,9 @@ impl Host {
             outcomes: self.outcomes(),
             paused: None,
             observe_only: None,
+            config: None,
+            program: None,
+            drift: None,
         }
     }
 
@@ -260,16 +290,63 @@ impl Host {
         Ok(())
     }
 
+    /// Lets the ward judge standing orders, and takes them when it accepts.
+    pub(crate) fn take_orders(
+        &mut self,
+        opened: OpenedOrders,
+        delegation: &Delegation,
+        now: Timestamp,
+        boot: Duration,
+    ) {
+        let moment = Moment { wall: self.clock(now), boot };
+        let seen = Seen { boot: &self.boot, targets: &self.targets, names: &self.names, ledger: &self.ledger };
+        if self.ward.judge_orders(&opened, delegation, moment, &seen).is_ok() {
+            self.standing.take(opened.orders, boot);
+        }
+    }
+
+    /// The run of a standing order that is due, judged and in the ledger.
+    pub(crate) fn run_due(&mut self, delegation: &Delegation, now: Timestamp, boot: Duration) -> Option<CommandId> {
+        for (index, target) in self.targets.iter().enumerate() {
+            match target.process {
+                Process::Ended { .. } => drop(self.down.entry(index).or_insert(now)),
+                Process::Running { .. } | Process::Stopped => drop(self.down.remove(&index)),
+            }
+        }
+        let alone = Alone { host: self, now };
+        let (index, intent) = self.standing.due(boot, &alone)?;
+        let moment = Moment { wall: self.clock(now), boot };
+        let busy = self.executions.iter().any(|it| {
+            let under_way = self.ledger.get(&it.command);
+            under_way.is_some_and(|it| {
+                it.intent.steps.iter().any(|it| intent.steps.iter().any(|own| own.target == it.target))
+            })
+        });
+        let seen = Seen { boot: &self.boot, targets: &self.targets, names: &self.names, ledger: &self.ledger };
+        let judged =
+            if busy { Err(Refusal::AlreadyKnown) } else { self.ward.judge_run(&intent, delegation, moment, &seen) };
+        let id = intent.id;
+        if judged.is_ok() {
+            self.ledger.insert(id, Entry { intent, executing: false, report: None, acknowledged: false });
+        }
+        let mut standing = self.standing.clone();
+        standing.began(index, boot, &Alone { host: self, now });
+        self.standing = standing;
+        judged.ok().map(|()| id)
+    }
+
     /// Opens a stream to the server.
     pub(crate) fn open_stream(&mut self, number: u64, now: Timestamp, boot: Duration) {
         self.stream = Some(Stream { number, up: now, down: now, dead: false });
         self.sent.clear();
         self.ward.open_stream(challenge(number), boot);
+        self.standing.accompanied();
     }
 
     /// The stream ended.
-    pub(crate) fn close_stream(&mut self) {
+    pub(crate) fn close_stream(&mut self, boot: Duration) {
         self.stream = None;
+        self.standing.alone(boot);
         self.ward.close_stream();
     }
 
@@ -284,7 +361,15 @@ impl Host {
         let ended_at = self.clock(now);
         let started_at = started.map(|at| self.clock(at));
         let entry = self.ledger.get_mut(&command)?;
-        let report = OutcomeReport { command, outcome, started_at, ended_at, notes: Vec::new(), confirmed_by: None };
+        let report = OutcomeReport {
+            command,
+            outcome,
+            started_at,
+            ended_at,
+            notes: Vec::new(),
+            confirmed_by: None,
+            by_order: OrderRun::of(&entry.intent),
+        };
         entry.report = Some(report.clone());
         Some(report)
     }
@@ -350,7 +435,30 @@ pub(crate) fn delivery(
     generation: prunella_model::Generation,
     delegation_version: u64,
 ) -> Opened {
-    let delivery = Delivery {
+    let delivery = plain_delivery(stream, sequence, issued_after, generation, delegation_version);
+    Opened { delivery, intent, approvals: 0 }
+}
+
+/// The same for standing orders.
+pub(crate) fn orders_delivery(
+    stream: u64,
+    sequence: u64,
+    issued_after: Duration,
+    orders: StandingOrders,
+    generation: prunella_model::Generation,
+    delegation_version: u64,
+) -> OpenedOrders {
+    OpenedOrders { delivery: plain_delivery(stream, sequence, issued_after, generation, delegation_version), orders }
+}
+
+fn plain_delivery(
+    stream: u64,
+    sequence: u64,
+    issued_after: Duration,
+    generation: prunella_model::Generation,
+    delegation_version: u64,
+) -> Delivery {
+    Delivery {
         schema: prunella_model::command::SCHEMA,
         intent: Vec::new(),
         challenge: challenge(stream),
@@ -359,8 +467,7 @@ pub(crate) fn delivery(
         issued_after,
         lifetime: Duration::from_secs(60),
         delegation_version,
-    };
-    Opened { delivery, intent, approvals: 0 }
+    }
 }
 
 /// The run that a command means to end.

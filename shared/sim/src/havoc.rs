@@ -67,11 +67,12 @@ impl World {
             return;
         }
         self.report.agent_kills += 1;
+        let boot = self.boot_clock();
         self.break_stream(host);
         let it = &mut self.hosts[host];
         it.agent_runs = false;
         it.life += 1;
-        it.close_stream();
+        it.close_stream(boot);
         it.executions.clear();
         it.spool.clear();
         let down = self.hands.between(Duration::from_millis(50), Duration::from_secs(20));

@@ -87,9 +87,10 @@ impl World {
     }
 
     pub(crate) fn agent_notices(&mut self, host: usize, stream: u64) {
+        let boot = self.boot_clock();
         let it = &mut self.hosts[host];
         if it.stream.is_some_and(|it| it.number == stream) {
-            it.close_stream();
+            it.close_stream(boot);
             self.plan_connect(host);
         }
     }
@@ -107,6 +108,7 @@ impl World {
             return;
         }
         if it.is_cut(self.now) || it.is_silent() || self.server.engine.is_none() {
+            self.acts_alone(host);
             self.plan_connect(host);
             return;
         }
@@ -119,6 +121,21 @@ impl World {
         self.say(host, Up::Hello(Box::new(report)));
         for frame in spool {
             self.say(host, Up::Frame(frame));
+        }
+    }
+
+    /// An agent that reaches no server does what it was ordered to do then.
+    fn acts_alone(&mut self, host: usize) {
+        let (now, boot, delegation) = (self.now, self.boot_clock(), self.delegation());
+        if self.hosts[host].is_silent() {
+            return;
+        }
+        if let Some(command) = self.hosts[host].run_due(&delegation, now, boot) {
+            let intent = self.hosts[host].ledger.get(&command).map(|entry| entry.intent.clone());
+            intent.iter().for_each(|intent| self.checks.decided(now, intent));
+            self.report.alone += 1;
+            self.judge_target(host, command);
+            self.begin(host, command, false);
         }
     }
 
@@ -175,6 +192,10 @@ impl World {
         }
         match down {
             Down::Command(opened) => self.commanded(host, &opened),
+            Down::Orders(opened) => {
+                let (now, boot, delegation) = (self.now, self.boot_clock(), self.delegation());
+                self.hosts[host].take_orders(*opened, &delegation, now, boot);
+            }
             Down::Cancel(command) => {
                 let running = self.hosts[host].executions.iter_mut().find(|it| it.command == command);
                 if let Some(execution) = running {
@@ -219,6 +240,7 @@ impl World {
                     ended_at,
                     notes: Vec::new(),
                     confirmed_by: None,
+                    by_order: None,
                 };
                 self.say(host, Up::Outcome(report));
             }

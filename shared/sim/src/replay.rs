@@ -137,6 +137,7 @@ impl Run {
             }
             Decision::Store(_)
             | Decision::Audit(_)
+            | Decision::Order { .. }
             | Decision::Cancel { .. }
             | Decision::Probe { .. }
             | Decision::ReportFully { .. }

@@ -113,6 +113,8 @@ pub struct Report {
     pub commands: u64,
     /// Commands that agents refused.
     pub refused: u64,
+    /// Runs of standing orders, by agents that reached no server.
+    pub alone: u64,
     /// The same for each kind.
     pub kinds: BTreeMap<String, KindReport>,
     /// The mean time from the beginning of a fault to its end by a command; null when there was none.
@@ -163,6 +165,7 @@ impl Report {
             collateral_repairs: 0,
             commands: 0,
             refused: 0,
+            alone: 0,
             kinds: BTreeMap::new(),
             mean_seconds_to_repair: None,
             median_seconds_to_repair: None,

@@ -6,6 +6,7 @@ use prunella_engine::{Decision, Event};
 use prunella_model::command::Intent;
 use prunella_model::policy::Mode;
 use prunella_model::record::Change;
+use prunella_model::standing::StandingOrders;
 use prunella_model::{Generation, HostId, Timestamp};
 
 use crate::agent::{self, Down};
@@ -60,6 +61,7 @@ impl World {
                 }
                 Decision::Audit(_)
                 | Decision::Dispatch { .. }
+                | Decision::Order { .. }
                 | Decision::Cancel { .. }
                 | Decision::Probe { .. }
                 | Decision::ReportFully { .. }
@@ -179,6 +181,7 @@ impl World {
     fn release(&mut self, effect: Decision) {
         match effect {
             Decision::Dispatch { intent, generation } => self.dispatch(*intent, generation),
+            Decision::Order { orders, generation } => self.order(*orders, generation),
             Decision::Cancel { host, command } => self.tell_agent(&host, Down::Cancel(command)),
             Decision::Probe { host, target } => self.tell_agent(&host, Down::Probe(target)),
             Decision::ReportFully { host } => self.tell_agent(&host, Down::Report),
@@ -213,6 +216,19 @@ impl World {
                 let event = Event::Undelivered { command: intent.id, why: "its agent is not connected".to_owned() };
                 self.queue.push(now, Item::Tell { life, event: Box::new(event) });
             }
+        }
+    }
+
+    /// Sends standing orders into their host's stream, if there is one.
+    fn order(&mut self, orders: StandingOrders, generation: Generation) {
+        let Some(host) = self.place_of(&orders.host) else { return };
+        let version = self.delegation().version;
+        let now = self.now;
+        if let Some(session) = &mut self.server.sessions[host] {
+            session.sequence += 1;
+            let (stream, sequence, issued_after) = (session.stream, session.sequence, now.since(session.since));
+            let opened = agent::orders_delivery(stream, sequence, issued_after, orders, generation, version);
+            self.tell(host, Down::Orders(Box::new(opened)));
         }
     }
 

@@ -10,7 +10,7 @@ use prunella_model::policy::Scope;
 use prunella_model::step::Risk;
 use prunella_model::{CommandId, FleetName, Generation, IncidentId, OperatorName, Timestamp};
 use prunella_ward::seal::{DOCUMENT_SCHEMA, Delegation, HostScope, Scope as DelegatedScope, SecretKey};
-use prunella_ward::{LocalPolicy, Own, Ward};
+use prunella_ward::{LocalPolicy, Own, Standing, Ward};
 
 use crate::agent::{Down, Host, Up};
 use crate::baselines::{Policy, Spells};
@@ -152,6 +152,8 @@ impl World {
                 cut_until: Timestamp::ZERO,
                 stream: None,
                 ward: Ward::new(own, policy, Generation::default()),
+                standing: Standing::new(Duration::ZERO),
+                down: BTreeMap::new(),
                 ledger: BTreeMap::new(),
                 executions: Vec::new(),
                 spool: std::collections::VecDeque::new(),

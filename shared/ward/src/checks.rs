@@ -6,7 +6,7 @@ use prunella_model::command::{Delivery, Intent, LIFETIME_MAX, Precondition, SCHE
 use prunella_model::outcome::Refusal;
 use prunella_model::part::Act;
 use prunella_model::step::{Effect, Risk, Step};
-use prunella_model::{PartName, TargetName};
+use prunella_model::{FleetName, HostId, PartName, TargetName};
 use prunella_seal::{Delegation, HostScope};
 
 use crate::facts::{Facts, Moment};
@@ -22,7 +22,15 @@ fn clock_gain(elapsed: Duration) -> Duration {
 }
 
 pub(crate) fn schema(delivery: &Delivery, intent: &Intent) -> Check {
-    for found in [delivery.schema, intent.schema] {
+    schemas(delivery.schema, intent.schema)?;
+    match intent.attempt {
+        0 => Err(Refusal::Undecodable { why: "only a standing order has attempt 0".to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn schemas(delivery: u32, inner: u32) -> Check {
+    for found in [delivery, inner] {
         if found > SCHEMA {
             return Err(Refusal::NewerSchema { found, known: SCHEMA });
         }
@@ -34,23 +42,32 @@ pub(crate) fn schema(delivery: &Delivery, intent: &Intent) -> Check {
 }
 
 pub(crate) fn addressee(own: &Own, intent: &Intent) -> Check {
-    if intent.fleet != own.fleet {
-        return Err(Refusal::WrongFleet { found: intent.fleet.to_string() });
+    addressed(own, &intent.fleet, &intent.host, intent.enrolment)
+}
+
+pub(crate) fn addressed(own: &Own, fleet: &FleetName, host: &HostId, enrolment: u64) -> Check {
+    if *fleet != own.fleet {
+        return Err(Refusal::WrongFleet { found: fleet.to_string() });
     }
-    if intent.host != own.host {
-        return Err(Refusal::WrongHost { found: intent.host.to_string() });
+    if *host != own.host {
+        return Err(Refusal::WrongHost { found: host.to_string() });
     }
-    if intent.enrolment != own.enrolment {
-        return Err(Refusal::WrongEnrolment { found: intent.enrolment, own: own.enrolment });
+    if enrolment != own.enrolment {
+        return Err(Refusal::WrongEnrolment { found: enrolment, own: own.enrolment });
     }
     Ok(())
 }
 
-pub(crate) fn delegation(ward: &Ward, delivery: &Delivery, intent: &Intent, it: &Delegation, now: Moment) -> Check {
+pub(crate) fn delegation_version(delivery: &Delivery, it: &Delegation) -> Check {
     if delivery.delegation_version != it.version {
         let why = format!("it names delegation {}, but {} is in force", delivery.delegation_version, it.version);
         return Err(Refusal::NoDelegation { why });
     }
+    Ok(())
+}
+
+/// Whether a delegation covers a program.
+pub(crate) fn scope(ward: &Ward, intent: &Intent, it: &Delegation, now: Moment) -> Check {
     if it.fleet != ward.own.fleet {
         return Err(Refusal::NoDelegation { why: format!("the delegation is for fleet {}", it.fleet) });
     }
@@ -112,15 +129,20 @@ pub(crate) fn freshness(ward: &Ward, delivery: &Delivery, now: Moment) -> Check 
 }
 
 pub(crate) fn order(ward: &Ward, delivery: &Delivery, intent: &Intent, facts: &impl Facts) -> Check {
+    in_order(ward, delivery)?;
+    if facts.knows(intent.id) {
+        return Err(Refusal::AlreadyKnown);
+    }
+    Ok(())
+}
+
+pub(crate) fn in_order(ward: &Ward, delivery: &Delivery) -> Check {
     if delivery.generation < ward.mark {
         return Err(Refusal::StaleGeneration { found: delivery.generation.to_string(), mark: ward.mark.to_string() });
     }
     let last = ward.stream.map_or(0, |it| it.sequence);
     if delivery.sequence <= last {
         return Err(Refusal::Replayed { found: delivery.sequence, last });
-    }
-    if facts.knows(intent.id) {
-        return Err(Refusal::AlreadyKnown);
     }
     Ok(())
 }

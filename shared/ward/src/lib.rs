@@ -10,10 +10,12 @@ mod budget;
 mod checks;
 mod facts;
 mod policy;
+mod standing;
 mod ward;
 
 pub use facts::{Facts, Moment};
 pub use policy::{LocalPolicy, PartPolicy, TargetPolicy};
+pub use standing::{OpenedOrders, Standing, Watch};
 pub use ward::{Accepted, Own, Ward};
 
 /// The crate that opens what the ward judges, for those who otherwise need nothing of it.

@@ -116,7 +116,8 @@ impl Ward {
         let Opened { delivery, intent, approvals } = opened;
         checks::schema(delivery, intent)?;
         checks::addressee(&self.own, intent)?;
-        checks::delegation(self, delivery, intent, delegation, now)?;
+        checks::delegation_version(delivery, delegation)?;
+        checks::scope(self, intent, delegation, now)?;
         checks::freshness(self, delivery, now)?;
         checks::order(self, delivery, intent, facts)?;
         checks::approvals(&self.policy, intent, *approvals)?;

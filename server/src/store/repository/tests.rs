@@ -2,8 +2,11 @@ use prunella_model::command::{Intent, SCHEMA};
 use prunella_model::incident::{Fault, Fingerprint, IncidentState, Severity};
 use prunella_model::knowledge::{Age, KnowledgeRecord, PatternRecord, Subject, WishRecord};
 use prunella_model::observation::Sha256;
+use prunella_model::outcome::Outcome;
 use prunella_model::policy::{FleetPolicy, Mode, RolloutStage, Scope};
-use prunella_model::record::{CommandRecord, HostRecord, MaintenanceRecord, ModeRecord, PauseRecord, RolloutRecord};
+use prunella_model::record::{
+    CommandRecord, HostRecord, MaintenanceRecord, ModeRecord, OrderRunRecord, PauseRecord, RolloutRecord,
+};
 use prunella_model::step::{Effect, Risk, Step, TargetStep};
 use prunella_model::{
     CauseName, FleetName, Generation, GroupName, MaintenanceName, OperatorName, ProbeName, RepairName, RuleName,
@@ -104,6 +107,13 @@ fn host(name: &str) -> HostRecord {
         outages: vec![Timestamp::from_secs(4)],
         critical: vec![Timestamp::from_secs(5)],
         changes: Vec::new(),
+        order_runs: vec![OrderRunRecord {
+            command: CommandId(Id { epoch: 1, counter: 1 << 40 }),
+            target: TargetName::of("web"),
+            repair: RepairName::of("restart_service"),
+            outcome: Outcome::Done,
+            ended_at: Timestamp::from_secs(1),
+        }],
     }
 }
 

@@ -41,6 +41,7 @@ use crate::view::BrakeView;
 pub(crate) use breaker::open as breaker_why;
 pub(crate) use low_severity::{LOW_SEVERITY, low_severity};
 pub(crate) use maintenance::maintained;
+pub(crate) use own_parts::is_own_part;
 pub(crate) use pause::pause_of;
 pub(crate) use throttle::budget_why;
 

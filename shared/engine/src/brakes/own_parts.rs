@@ -1,5 +1,7 @@
 //! The control plane never repairs itself unasked.
 
+use prunella_model::host::TargetReport;
+
 use super::{Ask, Brake, Class, Stop};
 
 /// What the names of its own parts begin with: `prunella-server`, `prunella-agent`, `prunella-signer`, `prunella-etcd`.
@@ -10,6 +12,13 @@ const LABEL: &str = "part-of";
 
 /// See the module.
 pub(super) struct OwnParts;
+
+/// Whether a target is a part of the control plane.
+pub(crate) fn is_own_part(report: &TargetReport) -> bool {
+    let own = |name: &str| name.strip_prefix(OWN).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let named = own(report.name.as_str()) || report.service.as_ref().is_some_and(|it| own(it.as_str()));
+    named || report.labels.get(LABEL).is_some_and(|it| it == OWN)
+}
 
 impl Brake for OwnParts {
     fn name(&self) -> &'static str {
@@ -27,9 +36,7 @@ impl Brake for OwnParts {
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
         let report = &ask.engine.target_at(ask.key).report;
-        let own = |name: &str| name.strip_prefix(OWN).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        let named = own(report.name.as_str()) || report.service.as_ref().is_some_and(|it| own(it.as_str()));
-        if !named && report.labels.get(LABEL).is_none_or(|it| it != OWN) {
+        if !is_own_part(report) {
             return None;
         }
         Some(Stop::Person {

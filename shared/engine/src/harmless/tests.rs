@@ -78,6 +78,9 @@ impl Rig {
             outcomes: Vec::new(),
             paused: None,
             observe_only: None,
+            config: None,
+            program: None,
+            drift: None,
         };
         let host = HostId::new(host).unwrap();
         self.0.step(START, Event::Connected { host, enrolment: 1, report: Box::new(report) });

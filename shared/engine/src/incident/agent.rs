@@ -99,7 +99,11 @@ const TREATMENTS: [Treatment; 7] = [
         ladder: &[],
         advice: "{what}; nothing on {host} is repaired until that is mended (journalctl -u prunella-agent)",
     },
-    Treatment { cause: Cause::AgentOutdated, ladder: &[], advice: "{what}: upgrade it when {host} has a quiet hour" },
+    Treatment {
+        cause: Cause::AgentOutdated,
+        ladder: &[],
+        advice: "{what}: upgrade or restart it when {host} has a quiet hour",
+    },
 ];
 
 fn treatment(cause: Cause) -> Option<&'static Treatment> {

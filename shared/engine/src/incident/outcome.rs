@@ -90,6 +90,10 @@ impl Engine {
             return;
         }
         self.out.acknowledgements.push(Decision::Acknowledge { host: id.clone(), command });
+        if let Some(run) = report.by_order.clone() {
+            self.order_carried_out(host, run, &report, &text(&report.outcome));
+            return;
+        }
         let Some(record) = self.commands.get_mut(&command).filter(|record| record.intent.host == id) else {
             let subject = format!("hosts/{id}");
             let detail = format!("command {command}, of which nothing is known here: {}", text(&report.outcome));
@@ -142,6 +146,7 @@ impl Engine {
             ended_at,
             notes: Vec::new(),
             confirmed_by: None,
+            by_order: None,
         };
         record.report = Some(report.clone());
         self.out.commands.insert(command);
@@ -168,6 +173,7 @@ impl Engine {
             ended_at: self.now,
             notes: vec![format!("never sent: {why}")],
             confirmed_by: None,
+            by_order: None,
         };
         record.report = Some(report.clone());
         self.out.commands.insert(command);

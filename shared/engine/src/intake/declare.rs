@@ -142,6 +142,7 @@ impl Engine {
             changes: it.targets.iter().flat_map(crate::target::Target::changes_seen).collect(),
             outages: it.outages.iter().copied().collect(),
             critical: it.critical.iter().copied().collect(),
+            order_runs: it.order_runs.iter().cloned().collect(),
         }
     }
 }

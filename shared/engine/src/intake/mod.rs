@@ -55,6 +55,9 @@ impl Engine {
         );
         self.announce_host(EventKind::HostConnected, index, format!("{host} is connected"));
         self.take_report(index, report);
+        // A new stream has a new challenge: what was ordered in the old one may not have arrived.
+        self.hosts[at(index)].orders = None;
+        self.issue_orders(index);
     }
 
     /// An agent said everything again.

@@ -1,5 +1,6 @@
 //! What counts as a fault: one file for each rule, and the table of them.
 
+mod agent_drifted;
 mod agent_flapping;
 mod agent_observes;
 mod agent_outdated;
@@ -133,7 +134,7 @@ pub(crate) trait Rule: Sync {
 }
 
 /// All rules. A fault is named by its rule; the order is that in which they are asked.
-pub(crate) static RULES: [&dyn Rule; 37] = [
+pub(crate) static RULES: [&dyn Rule; 38] = [
     &process_down::ProcessDown,
     &crash_loop::CrashLoop,
     &unresponsive::Unresponsive,
@@ -171,6 +172,7 @@ pub(crate) static RULES: [&dyn Rule; 37] = [
     &checks::OOM_KILLED,
     &checks::KERNEL_ERRORS,
     &checks::DRIFT,
+    &agent_drifted::AgentDrifted,
 ];
 
 /// The names of the rules that other parts of the engine speak of.
@@ -191,6 +193,7 @@ pub(crate) const AGENT_OBSERVES: &str = "agent_observes";
 pub(crate) const AGENT_REFUSES: &str = "agent_refuses";
 pub(crate) const DEADLOCK: &str = "deadlock";
 pub(crate) const AGENT_OUTDATED: &str = "agent_outdated";
+pub(crate) const AGENT_DRIFTED: &str = "agent_drifted";
 pub(crate) const METRICS_ABSENT: &str = "metrics_absent";
 pub(crate) const EXHAUSTION: &str = "exhaustion";
 pub(crate) const LOG_ERRORS: &str = "log_errors";

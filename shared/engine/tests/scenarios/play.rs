@@ -13,10 +13,12 @@ use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesNam
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{CustomRule, Scope};
 use prunella_model::record::{Change, Stored};
+use prunella_model::standing::{OrderRun, StandingOrders};
 use prunella_model::step::Step;
 use prunella_model::time::parse_span;
 use prunella_model::{
-    CommandId, FleetName, HostId, IncidentId, MetricName, OperatorName, ProbeName, TargetName, TargetRef, Timestamp,
+    CommandId, FleetName, HostId, Id, IncidentId, MetricName, OperatorName, ProbeName, RepairName, TargetName,
+    TargetRef, Timestamp,
 };
 
 use crate::lang::{self, Words};
@@ -163,6 +165,7 @@ impl World {
                 }
             }
             "outcome" => self.outcome(&words),
+            "alone" => self.alone(&words),
             "accepted" => {
                 if let Some(intent) = self.commands.last() {
                     let (host, command) = (intent.host.clone(), intent.id);
@@ -297,8 +300,25 @@ impl World {
             ended_at: self.now,
             notes: Vec::new(),
             confirmed_by: None,
+            by_order: None,
         };
         self.step(Event::Outcome { host: intent.host.clone(), report });
+    }
+
+    /// `alone TARGET NUMBER OUTCOME`: what an agent did by a standing order.
+    fn alone(&mut self, words: &Words<'_>) {
+        let it = target(words.0[0]);
+        let number: u64 = words.0[1].parse().expect("a number");
+        let report = OutcomeReport {
+            command: CommandId(Id { epoch: 1, counter: (1 << 40) + number }),
+            outcome: lang::outcome(&Words(words.0[2..].to_vec())),
+            started_at: Some(self.now),
+            ended_at: self.now,
+            notes: Vec::new(),
+            confirmed_by: None,
+            by_order: Some(OrderRun { target: it.target, repair: RepairName::of("restart_service") }),
+        };
+        self.step(Event::Outcome { host: it.host, report });
     }
 
     fn ask(&mut self, words: &Words<'_>) {
@@ -453,6 +473,7 @@ impl World {
                 self.say(&describe(&intent));
                 self.commands.push(*intent);
             }
+            Decision::Order { orders, .. } => self.ordered(&orders),
             Decision::Cancel { command, .. } => self.say(&format!("cancel {command}")),
             Decision::Probe { host, target } => {
                 self.answers.insert((self.now.after(ANSWER), host, target));
@@ -479,6 +500,25 @@ impl World {
             Decision::Acknowledge { command, .. } => {
                 assert!(command != CommandId::default(), "{}: acknowledged nothing", self.name);
             }
+        }
+    }
+
+    /// Standing orders are made for nearly every host, so only a scenario about them says so.
+    fn ordered(&mut self, orders: &StandingOrders) {
+        if self.name.starts_with("standing_orders") {
+            let each = orders.orders.iter().map(|it| {
+                let steps: Vec<&str> = it.steps.iter().map(|it| it.step.kind().as_str()).collect();
+                format!(
+                    "{} after {} s: {} at most {} times",
+                    it.target,
+                    it.held.as_secs(),
+                    steps.join(", "),
+                    it.runs.len()
+                )
+            });
+            let each: Vec<String> = each.collect();
+            let what = if each.is_empty() { "nothing".to_owned() } else { each.join("; ") };
+            self.say(&format!("order {}: {what}, for {} s", orders.host, orders.lifetime.as_secs()));
         }
     }
 

@@ -123,6 +123,9 @@ impl FleetPolicy {
             it.maybe_count(&format!("groups.{name}.minimum_healthy"), group.minimum_healthy, 0, MANY);
         }
         it.span("optimise.settle", self.optimise.settle, SECOND, DAY);
+        it.span("standing_orders.held", self.standing_orders.held, SECOND, HOUR);
+        it.count("standing_orders.runs", self.standing_orders.runs, 1, 8);
+        it.span("standing_orders.lifetime", self.standing_orders.lifetime, SECOND * 60, DAY);
         it.span("canary.shadow", self.canary.shadow, NONE, MONTH);
         it.span("canary.soak", self.canary.soak, NONE, MONTH);
         it.count("governance.overrides_per_hour", self.governance.overrides_per_hour, 1, MANY);
