@@ -24,6 +24,8 @@ pub(crate) struct OwnFiles {
     program: Option<Sha256>,
     mark: Option<Mark>,
     looked: Instant,
+    /// What is wrong with `agent.toml`, as far as it was looked at.
+    changed: Option<String>,
     drift: Option<String>,
 }
 
@@ -32,7 +34,15 @@ impl OwnFiles {
     pub(crate) fn of(path: &Path) -> Self {
         let config = digest(path, u64::MAX);
         let program = digest(Path::new("/proc/self/exe"), PROGRAM_MAX);
-        Self { path: path.to_owned(), config, program, mark: mark(path), looked: Instant::now(), drift: None }
+        Self {
+            path: path.to_owned(),
+            config,
+            program,
+            mark: mark(path),
+            looked: Instant::now(),
+            changed: None,
+            drift: None,
+        }
     }
 
     /// The digest of the `agent.toml` that the agent runs with.
@@ -74,10 +84,10 @@ impl OwnFiles {
         // Only a file that was touched is read.
         if now != self.mark {
             self.mark = now;
-            self.drift = (digest(&self.path, u64::MAX) != self.config)
+            self.changed = (digest(&self.path, u64::MAX) != self.config)
                 .then(|| format!("{} was changed: restart the agent to use it", self.path.display()));
         }
-        self.drift.clone()
+        self.changed.clone()
     }
 }
 

@@ -108,7 +108,9 @@ mod tests {
         }
         assert_eq!(spool.take_dropped(), 3);
         assert_eq!(spool.take_dropped(), 0);
-        assert_eq!(spool.next_frame().unwrap().observations[0], seen(3));
+        let frame = spool.next_frame().unwrap();
+        assert_eq!(frame.observations[0], seen(0), "the change itself stays");
+        assert_eq!(frame.observations[1], seen(4));
     }
 
     #[test]

@@ -259,7 +259,8 @@ impl EventKind {
             | Self::Escalated
             | Self::ResponseMissed
             | Self::IncidentClosed => Fields::INCIDENT,
-            Self::RepairEnded | Self::SnapshotRestored => Fields::OUTCOME,
+            Self::SnapshotRestored => Fields::OUTCOME,
+            Self::RepairEnded => Fields::REPORT,
             Self::ShadowFault | Self::SnapshotTaken | Self::SnapshotVerified => Fields::TARGET,
             Self::RuleBroken | Self::Paused | Self::Resumed => Fields::PERHAPS_TARGET,
             Self::HostConnected | Self::HostLost => Fields::HOST,
@@ -371,6 +372,8 @@ impl Fields {
     const INCIDENT: Self = Self::of(Presence::Always, Presence::Always, Presence::Always);
     /// A target that was forgotten meanwhile is not named.
     const OUTCOME: Self = Self::of(Presence::Sometimes, Presence::Sometimes, Presence::Always);
+    /// What an agent did by a standing order belongs to no incident.
+    const REPORT: Self = Self::of(Presence::Sometimes, Presence::Sometimes, Presence::Sometimes);
     const TARGET: Self = Self::of(Presence::Always, Presence::Always, Presence::Never);
     const PERHAPS_TARGET: Self = Self::of(Presence::Sometimes, Presence::Sometimes, Presence::Never);
     const HOST: Self = Self::of(Presence::Always, Presence::Never, Presence::Never);

@@ -5,7 +5,7 @@
 //! rule big for=30s actions=restart_service when EXPRESSION     in force with the next `policy`; `unrule big`
 //! host web-1                                     a host with no targets
 //! target web-1/web probes=process,http needs=db service=web critical permits=restart_service labels=version:1.4
-//! connect web-1 version=1.2.3 paused=WHY observe_only=WHY labels=rack:r1 (each may be left out)
+//! connect web-1 version=1.2.3 paused=WHY observe_only=WHY drift=WHAT labels=rack:r1 (each may be left out)
 //! waits web-1 a>web-1/b b>web-1/a                everything that targets of a host wait for
 //! report web-1 labels=rack:r1                    says everything again, host labels included
 //! connect web-1 · cut web-1 · bye web-1 · mute web-1 · unmute web-1 · deaf web-1 (answers no probe) · undeaf web-1

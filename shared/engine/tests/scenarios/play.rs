@@ -205,6 +205,7 @@ impl World {
         report.paused = words.get("paused").map(str::to_owned);
         let observe_only = words.get("observe_only").map(|why| if why == "choice" { BY_CHOICE } else { why });
         report.observe_only = observe_only.map(str::to_owned);
+        report.drift = words.get("drift").map(str::to_owned);
         if let Some(version) = words.get("version") {
             version.clone_into(&mut report.agent_version);
         }
