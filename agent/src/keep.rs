@@ -65,7 +65,6 @@ impl Keep {
             Self::Own(it) => it.welcomed(at, trust),
             Self::Helper(it) => {
                 it.ask(Ask::Welcomed { at, trust: Box::new(trust.clone()) });
-                it.want_challenge();
             }
         }
     }

@@ -26,6 +26,9 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How long the first stream waits for the helper, so that it need not be replaced at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How soon a helper that can do anything makes a challenge.
+const CHALLENGE_WITHIN: Duration = Duration::from_secs(1);
+
 /// Messages that may wait for the helper. One that is so far behind is stuck.
 const ASKS: usize = 256;
 
@@ -49,6 +52,8 @@ pub(crate) struct HelperLink {
     said: Everything,
     latest: BTreeMap<(TargetName, ProbeName), Observation>,
     challenge: Option<Fresh>,
+    /// Since when the next one is asked for.
+    asked: Option<Instant>,
     /// How many series the network's half has: the helper's are numbered after them.
     own_series: u32,
 }
@@ -69,6 +74,7 @@ impl HelperLink {
             said: Everything::default(),
             latest: BTreeMap::new(),
             challenge: None,
+            asked: None,
             own_series: u32::try_from(own_series).unwrap_or(u32::MAX),
         }
     }
@@ -82,16 +88,20 @@ impl HelperLink {
             // A stream without a helper can carry no command, but what is seen.
             return if self.begun.elapsed() < PATIENCE { Ok(None) } else { Fresh::make().map(Some) };
         }
-        let fresh = self.challenge.take();
-        if fresh.is_none() && self.standing.observe_only.is_some() {
-            return Fresh::make().map(Some);
+        if let Some(fresh) = self.challenge.take() {
+            return Ok(Some(fresh));
         }
-        Ok(fresh)
-    }
-
-    /// Asks for the challenge of the stream after this one.
-    pub(crate) fn want_challenge(&mut self) {
-        self.ask(Ask::Challenge);
+        match self.asked {
+            // Asked for only when it is needed: the helper goes by the latest that it made.
+            None => {
+                self.asked = Some(Instant::now());
+                self.ask(Ask::Challenge);
+                Ok(None)
+            }
+            Some(at) if at.elapsed() < CHALLENGE_WITHIN => Ok(None),
+            // It obeys nobody yet.
+            Some(_) => Fresh::make().map(Some),
+        }
     }
 
     /// Hands a command on; its receipt comes later. Without a helper it is refused here.
@@ -160,7 +170,7 @@ impl HelperLink {
             tracing::error!(target: "prunella::helper", %why, "the helper is gone: only observing");
         }
         self.away = Some(format!("its helper cannot be reached: {why}"));
-        self.challenge = None;
+        (self.challenge, self.asked) = (None, None);
         for seen in self.latest.values_mut() {
             seen.at = clock::wall_now();
             seen.status = Status::Unknown;
@@ -178,7 +188,6 @@ impl HelperLink {
             Tell::Hello { .. } => {
                 let returned = self.away.take().is_some();
                 tracing::info!(target: "prunella::helper", "the helper is there");
-                self.want_challenge();
                 // Commands can only come by a stream whose challenge the helper has made.
                 if returned { KeepNews::Returned } else { KeepNews::Nothing }
             }
@@ -206,6 +215,7 @@ impl HelperLink {
             }
             Tell::Challenge(challenge) => {
                 // Lives are measured by the helper; this half's own clock only fills the field.
+                self.asked = None;
                 self.challenge = Some(Fresh { challenge, made_at: clock::boot_now() });
                 KeepNews::Nothing
             }

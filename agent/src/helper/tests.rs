@@ -347,3 +347,21 @@ async fn a_half_that_has_been_taken_over_cannot_swear_the_helper_to_another_enro
     })
     .await;
 }
+
+#[tokio::test]
+async fn every_attempt_to_open_a_stream_gets_a_challenge_of_its_own() {
+    in_lab(async |lab| {
+        let mut link = HelperLink::new(&lab.host.dir.path().join("socket"), 1, 0);
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            // An attempt that failed has used its challenge up.
+            match link.fresh().unwrap() {
+                Some(fresh) => seen.push(fresh.challenge.0),
+                None => drop(tokio::time::timeout(Duration::from_millis(20), link.next()).await),
+            }
+        }
+        seen.dedup();
+        assert_eq!(seen.len(), 3);
+    })
+    .await;
+}
