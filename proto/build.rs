@@ -13,6 +13,7 @@ const FILES: [&str; 10] = [
     "prunella/control/v1/health.proto",
     "prunella/control/v1/incident.proto",
     "prunella/control/v1/learning.proto",
+    "prunella/control/v1/notification.proto",
     "prunella/control/v1/optimiser.proto",
     "prunella/control/v1/snapshot.proto",
 ];

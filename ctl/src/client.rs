@@ -17,6 +17,7 @@ use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
 use prunella_proto::control::v1::health_service_client::HealthServiceClient;
 use prunella_proto::control::v1::incident_service_client::IncidentServiceClient;
 use prunella_proto::control::v1::learning_service_client::LearningServiceClient;
+use prunella_proto::control::v1::notification_service_client::NotificationServiceClient;
 use prunella_proto::control::v1::optimiser_service_client::OptimiserServiceClient;
 use prunella_proto::control::v1::snapshot_service_client::SnapshotServiceClient;
 use prunella_proto::dial::{DialError, DialOptions, dial, find_cause};
@@ -249,6 +250,13 @@ impl Client {
     #[must_use]
     pub fn events(&self) -> EventServiceClient<Authorised> {
         EventServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_MAX)
+    }
+
+    /// Questions about who is told.
+    #[must_use]
+    pub fn notifications(&self) -> NotificationServiceClient<Authorised> {
+        NotificationServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_MAX)
     }
 

@@ -138,6 +138,8 @@ enum Verb {
     Brakes(commands::brakes::BrakesArgs),
     /// Who did what to whom and why, and whether that record is intact.
     Audit(commands::audit::AuditArgs),
+    /// Who is told of incidents: list, test, silence.
+    Notify(commands::notify::NotifyArgs),
     /// Make a token for a new host or for an operator.
     Token(commands::token::TokenArgs),
     /// What counts as a fault: the rules in force, and yours before they are.
@@ -189,6 +191,7 @@ pub fn main() -> ExitCode {
         Verb::Resume(it) => it.run(&cli.common),
         Verb::Brakes(it) => it.run(&cli.common),
         Verb::Audit(it) => it.run(&cli.common),
+        Verb::Notify(it) => it.run(&cli.common),
         Verb::Token(it) => it.run(&cli.common),
         Verb::Rules(it) => it.run(&cli.common),
         Verb::Policy(it) => it.run(&cli.common),

@@ -8,6 +8,8 @@ use prunella_model::FleetName;
 use prunella_settings::{Located, Source, Spanned};
 use serde::Deserialize;
 
+use crate::notify::config::Notify;
+
 use crate::files::{self, FileError};
 
 /// Why a configuration cannot be used.
@@ -53,6 +55,9 @@ pub struct Config {
     /// Exports of the store.
     #[serde(default)]
     pub export: Export,
+    /// Who is told of incidents.
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 /// Where to listen. Port 0 takes any free one.
@@ -231,6 +236,7 @@ impl Config {
     pub fn parse(file: &str, text: &str) -> Result<Self, Located> {
         #[derive(Deserialize)]
         struct Places {
+            notify: Option<Spanned<toml::Value>>,
             export: Option<ExportPlaces>,
             listen: Spanned<toml::Value>,
         }
@@ -244,6 +250,9 @@ impl Config {
         if config.export.every < Duration::from_secs(1) {
             let span = places.export.and_then(|it| it.every).map_or(0..0, |it| it.span());
             return Err(source.at(span, "an export at most every second; write for example \"10m\""));
+        }
+        if let Err(wrong) = config.notify.check() {
+            return Err(source.at(places.notify.map_or(0..0, |it| it.span()), &wrong));
         }
         let Listen { control, agents, http: _ } = config.listen;
         if control == agents && control.port() != 0 {
@@ -265,7 +274,8 @@ impl Config {
             &mut self.trust.fleet,
             &mut self.trust.delegation,
         ];
-        for path in paths.into_iter().chain(self.keys.signer.as_mut()) {
+        let secrets = self.notify.receiver.iter_mut().filter_map(|it| it.secret_file.as_mut());
+        for path in paths.into_iter().chain(self.keys.signer.as_mut()).chain(secrets) {
             // Joining an absolute path yields that path.
             *path = base.join(&*path);
         }

@@ -18,6 +18,7 @@ pub mod http;
 pub mod journal;
 pub mod logs;
 pub mod notes;
+pub mod notify;
 pub mod operators;
 pub mod policy;
 pub mod questions;

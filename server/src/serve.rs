@@ -26,6 +26,7 @@ use crate::feed::{self, Feed};
 use crate::files::{self, FileError};
 use crate::http;
 use crate::journal::JournalError;
+use crate::notify::{self, Desk, Notifier};
 use crate::records::{Records, export};
 use crate::rpc::accept::Connections;
 use crate::rpc::admin::Login;
@@ -169,7 +170,7 @@ pub async fn serve(
     listening: impl FnOnce(Addresses),
 ) -> Result<(), ServeError> {
     let (addresses, mut running) = start(&config).await?;
-    notify(&[sd_notify::NotifyState::Ready]);
+    tell_manager(&[sd_notify::NotifyState::Ready]);
     let Addresses { control, agents, http } = addresses;
     let http = http.map(tracing::field::display);
     tracing::info!(target: "prunella::server", %control, %agents, http, fleet = %config.fleet, "listening");
@@ -179,7 +180,7 @@ pub async fn serve(
         error = running.failed() => Err(error),
     };
     tracing::info!(target: "prunella::server", "stopping");
-    notify(&[sd_notify::NotifyState::Stopping]);
+    tell_manager(&[sd_notify::NotifyState::Stopping]);
     let stopped = running.stop(ended.is_ok()).await;
     ended.and(stopped)
 }
@@ -220,8 +221,10 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     let (inbox, events) = Inbox::new();
     let (policy, policy_now) = watch::channel(Arc::clone(loaded.engine.policy()));
     let logins = Arc::<http::Logins>::default();
+    let desk = Arc::new(Desk::load(config.notify.clone(), Arc::clone(&loaded.repository)).await?);
     let login = Login { page: login_page(config, &addresses), logins: Arc::clone(&logins) };
-    let services = services(config, &loaded, &addresses, (&sessions, &feed), &inbox, &policy_now, login);
+    let services =
+        services(config, &loaded, &addresses, (&sessions, &feed), &inbox, &policy_now, (login, Arc::clone(&desk)));
     let effects = Effects::new(
         Arc::clone(&sessions),
         Arc::clone(&feed),
@@ -249,8 +252,15 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     let reloading = crate::reload::on_hangup(services.control.admin.clone(), config.policy.clone());
     let agents = tokio::spawn(listen::agents(agents, services.link, enrol, dropped(agents_stop)));
     let routes = services.control.routes(health);
+    let gated = GateLayer(Arc::clone(&control.gate)).layer(routes.clone());
+    let telling = notify::start(Notifier {
+        fleet: config.fleet.clone(),
+        desk,
+        services: gated.clone(),
+        feed: Arc::clone(&feed),
+        clock: loaded.clock.clone(),
+    })?;
     let http = http.map(|socket| {
-        let gated = GateLayer(Arc::clone(&control.gate)).layer(routes.clone());
         let tls = addresses.http.filter(|it| !http::is_local(*it)).map(|_| Arc::clone(&control.tls));
         let door = http::Door { socket, tls, names: config.public.names.clone() };
         http::start(door, gated, logins, loaded.clock.clone())
@@ -269,6 +279,7 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
         chores: [tokio::spawn(keeping), tokio::spawn(exporting), tokio::spawn(reloading)]
             .into_iter()
             .chain(http)
+            .chain(telling)
             .collect(),
         keeper: loaded.keeper,
     };
@@ -335,7 +346,7 @@ impl Running {
 }
 
 /// Tells the service manager, where there is one.
-fn notify(state: &[sd_notify::NotifyState]) {
+fn tell_manager(state: &[sd_notify::NotifyState]) {
     if let Err(error) = sd_notify::notify(false, state) {
         tracing::warn!(target: "prunella::server", %error, "the service manager could not be told");
     }

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::driver::Inbox;
 use crate::feed::Feed;
 use crate::questions::Questions;
+use crate::notify::Desk;
 use crate::rpc::accept::Connections;
 use crate::rpc::admin::{Admin, JoinFacts, Login};
 use crate::rpc::agent::AgentLink;
@@ -21,6 +22,7 @@ use crate::rpc::gate::{self, Gate};
 use crate::rpc::incidents::Incidents;
 use crate::rpc::learning::Learning;
 use crate::rpc::listen::{Control, Door};
+use crate::rpc::notifications::Notifications;
 use crate::rpc::optimiser::Optimiser;
 use crate::rpc::snapshots::Snapshots;
 use crate::serve::{Addresses, ServeError};
@@ -83,7 +85,7 @@ pub(crate) fn services(
     (sessions, feed): (&Arc<Sessions>, &Arc<Feed>),
     inbox: &Inbox,
     policy: &watch::Receiver<Arc<FleetPolicy>>,
-    login: Login,
+    (login, desk): (Login, Arc<Desk>),
 ) -> Services {
     let Loaded { clock, enrolments, operators, repository, .. } = loaded;
     let fleet = config.fleet.clone();
@@ -117,6 +119,7 @@ pub(crate) fn services(
             sessions: Arc::clone(sessions),
             questions: Arc::clone(&questions),
         },
+        notifications: Notifications { fleet: fleet.clone(), desk, clock: clock.clone() },
         events: Events { feed: Arc::clone(feed) },
         admin: Admin {
             fleet: fleet.clone(),

@@ -41,6 +41,7 @@ pub mod topology;
 
 mod incident_view;
 mod note;
+pub mod notify;
 mod pages;
 
 use std::time::Duration;

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::name::{of_host, of_incident, of_scope, of_target};
 
 /// A point in time, for a field that may be unset.
-pub(super) fn time(at: Timestamp) -> Option<prost_types::Timestamp> {
+pub(crate) fn time(at: Timestamp) -> Option<prost_types::Timestamp> {
     Some(encode_time(at))
 }
 

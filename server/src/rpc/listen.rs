@@ -14,6 +14,7 @@ use prunella_proto::control::v1::fleet_service_server::FleetServiceServer;
 use prunella_proto::control::v1::health_service_server::HealthServiceServer;
 use prunella_proto::control::v1::incident_service_server::IncidentServiceServer;
 use prunella_proto::control::v1::learning_service_server::LearningServiceServer;
+use prunella_proto::control::v1::notification_service_server::NotificationServiceServer;
 use prunella_proto::control::v1::optimiser_service_server::OptimiserServiceServer;
 use prunella_proto::control::v1::snapshot_service_server::SnapshotServiceServer;
 use tokio::net::TcpListener;
@@ -32,6 +33,7 @@ use super::gate::{Gate, GateLayer};
 use super::health::Health;
 use super::incidents::Incidents;
 use super::learning::{Learning, MESSAGE_MAX as LEARNING_MESSAGE_MAX};
+use super::notifications::Notifications;
 use super::optimiser::Optimiser;
 use super::snapshots::Snapshots;
 
@@ -130,6 +132,8 @@ pub struct Control {
     pub events: Events,
     /// `HealthService`.
     pub health: Health,
+    /// `NotificationService`.
+    pub notifications: Notifications,
     /// `AdminService`.
     pub admin: Admin,
     /// `EnrolmentService`.
@@ -173,6 +177,9 @@ impl Control {
                 HealthServiceServer::new(self.health)
                     .max_decoding_message_size(CONTROL_MESSAGE_MAX)
                     .max_encoding_message_size(ANSWER_MAX),
+            )
+            .add_service(
+                NotificationServiceServer::new(self.notifications).max_decoding_message_size(CONTROL_MESSAGE_MAX),
             )
             .add_service(AdminServiceServer::new(self.admin).max_decoding_message_size(CONTROL_MESSAGE_MAX))
             .add_service(EnrolmentServiceServer::new(self.enrol).max_decoding_message_size(CONTROL_MESSAGE_MAX))

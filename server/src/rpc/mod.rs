@@ -16,6 +16,7 @@ pub mod incidents;
 pub mod learning;
 pub mod listen;
 pub mod name;
+pub mod notifications;
 pub mod optimiser;
 pub mod page;
 pub mod snapshots;

@@ -14,3 +14,5 @@ mod matrix;
 mod membership;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod notify;

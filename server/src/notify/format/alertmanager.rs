@@ -1,0 +1,35 @@
+//! `POST /api/v2/alerts` of Alertmanager.
+
+use serde_json::{Map, Value, json};
+
+use super::word;
+use crate::notify::message::Message;
+
+/// Labels say what it is, and must be the same in all messages of one matter, or Alertmanager takes them for two.
+pub(super) fn body(it: &Message) -> Value {
+    let alert = if it.rule.is_empty() { "prunella_fleet" } else { &it.rule };
+    let mut labels = Map::from_iter([
+        ("alertname".to_owned(), alert.into()),
+        ("severity".to_owned(), word(it.severity).into()),
+        ("fleet".to_owned(), it.fleet.clone().into()),
+        ("prunella_key".to_owned(), it.key.clone().into()),
+    ]);
+    for (name, value) in [("host", &it.host), ("target", &it.target)] {
+        if !value.is_empty() {
+            labels.insert(name.to_owned(), value.clone().into());
+        }
+    }
+    let annotations = json!({ "summary": it.title, "description": it.text, "moment": it.moment.as_str() });
+    let mut alert = Map::from_iter([("labels".to_owned(), labels.into()), ("annotations".to_owned(), annotations)]);
+    if let Some(link) = &it.link {
+        alert.insert("generatorURL".to_owned(), link.clone().into());
+    }
+    // Without an end Alertmanager forgets it after its own resolve_timeout; an end ends it at once.
+    if it.is_over() {
+        alert.insert("endsAt".to_owned(), it.time.clone().into());
+    } else {
+        alert.insert("startsAt".to_owned(), it.time.clone().into());
+        alert.insert("endsAt".to_owned(), "2999-01-01T00:00:00Z".into());
+    }
+    Value::Array(vec![alert.into()])
+}

@@ -1,0 +1,202 @@
+//! What is told, before it has the form that a receiver understands.
+
+use prunella_model::event::EventKind;
+use prunella_model::incident::Severity;
+use prunella_proto::control::v1 as pb;
+use serde::Deserialize;
+
+/// At which moment of an incident, or of the fleet, somebody is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    /// An incident was opened.
+    Opened,
+    /// It needs a person.
+    NeedsPerson,
+    /// Its response deadline was missed.
+    Overdue,
+    /// It is over. Told only to those who were told of it before.
+    Resolved,
+    /// Something about the fleet as a whole: a pause, the breaker, a lost host, a policy on its way, a broken invariant.
+    Fleet,
+}
+
+impl Moment {
+    /// The moment's name in configuration and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::NeedsPerson => "needs_person",
+            Self::Overdue => "overdue",
+            Self::Resolved => "resolved",
+            Self::Fleet => "fleet",
+        }
+    }
+
+    /// The moment that an event marks; null for those of which nobody is told.
+    #[must_use]
+    pub const fn of(kind: EventKind) -> Option<Self> {
+        match kind {
+            EventKind::FaultDetected | EventKind::FaultPredicted => Some(Self::Opened),
+            EventKind::Escalated => Some(Self::NeedsPerson),
+            EventKind::IncidentClosed => Some(Self::Resolved),
+            EventKind::HostLost
+            | EventKind::Paused
+            | EventKind::Resumed
+            | EventKind::BreakerOpened
+            | EventKind::BreakerClosed
+            | EventKind::PolicyRollout
+            | EventKind::GovernanceFault
+            | EventKind::HealthCritical
+            | EventKind::RepairQueueBacklog
+            | EventKind::RuleBroken
+            | EventKind::InvariantBroken => Some(Self::Fleet),
+            EventKind::FaultJoined
+            | EventKind::Relapsed
+            | EventKind::FaultCleared
+            | EventKind::FaultClassified
+            | EventKind::CauseUpstream
+            | EventKind::RepairSelected
+            | EventKind::RepairHeld
+            | EventKind::RepairStarted
+            | EventKind::RepairEnded
+            | EventKind::RepairCancelled
+            | EventKind::RepairVerified
+            | EventKind::RolledBack
+            | EventKind::SnapshotTaken
+            | EventKind::SnapshotRestored
+            | EventKind::SnapshotVerified
+            | EventKind::ServerStarted
+            | EventKind::HostConnected
+            | EventKind::ModeChanged
+            | EventKind::Throttled
+            | EventKind::Unthrottled
+            | EventKind::PolicyChanged
+            | EventKind::HealthImproved
+            | EventKind::HealthDegraded
+            | EventKind::HealthTrend
+            | EventKind::ShadowFault
+            | EventKind::OpportunityTaken
+            | EventKind::RepairQueueDrained => None,
+        }
+    }
+}
+
+/// What is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// What joins all messages of one matter: the incident's id, or the event's.
+    pub key: String,
+    /// The event's id: the same message never has two.
+    pub id: String,
+    /// When it happened, in RFC 3339.
+    pub time: String,
+    /// At which moment.
+    pub moment: Moment,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The fleet.
+    pub fleet: String,
+    /// The host and the target concerned, as `H` and `H/T`; empty for the fleet.
+    pub host: String,
+    /// See `host`.
+    pub target: String,
+    /// The rule that found it; empty without an incident.
+    pub rule: String,
+    /// One line.
+    pub title: String,
+    /// Cause, what was done, what to do: a few lines.
+    pub text: String,
+    /// Where to look; null without a configured dashboard.
+    pub link: Option<String>,
+}
+
+impl Message {
+    /// The message about an event. `incident` is the one that it speaks of.
+    #[must_use]
+    pub fn new(
+        fleet: &str,
+        dashboard: Option<&str>,
+        event: &pb::Event,
+        moment: Moment,
+        incident: Option<&pb::Incident>,
+    ) -> Self {
+        let time = event.time.as_ref().map(ToString::to_string).unwrap_or_default();
+        let base = dashboard.map(|it| it.trim_end_matches('/').to_owned());
+        let fault = incident.and_then(|it| it.fault.as_ref());
+        let place = |name: &str| name.strip_prefix("hosts/").unwrap_or(name).replacen("/targets/", "/", 1);
+        let id = incident.map(|it| it.name.strip_prefix("incidents/").unwrap_or(&it.name).to_owned());
+        let target = event.target.as_deref().map(place).unwrap_or_default();
+        let title = match (fault, moment) {
+            (Some(fault), Moment::Resolved) => format!("{target}: {}", event.message_or(&fault.summary)),
+            (Some(fault), _) => format!("{target}: {}", fault.summary),
+            (None, _) => event.message.clone(),
+        };
+        let link = base.map(|base| match &id {
+            Some(id) => format!("{base}/ui/incidents/{id}"),
+            None => format!("{base}/"),
+        });
+        Self {
+            key: id.unwrap_or_else(|| event.id.clone()),
+            id: event.id.clone(),
+            time,
+            moment,
+            severity: fault.map_or(Severity::High, |it| severity(&it.severity)),
+            fleet: fleet.to_owned(),
+            host: event.host.as_deref().map(place).unwrap_or_default(),
+            target,
+            rule: fault.map(|it| it.rule.clone()).unwrap_or_default(),
+            title,
+            text: incident.map_or_else(|| event.message.clone(), |it| story(it, &event.message)),
+            link,
+        }
+    }
+
+    /// Whether it says that a matter is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.moment == Moment::Resolved
+    }
+}
+
+trait OrElse {
+    fn message_or(&self, other: &str) -> String;
+}
+
+impl OrElse for pb::Event {
+    fn message_or(&self, other: &str) -> String {
+        if self.message.is_empty() { other.to_owned() } else { self.message.clone() }
+    }
+}
+
+fn story(it: &pb::Incident, now: &str) -> String {
+    let mut lines = vec![now.to_owned()];
+    if let Some(found) = &it.diagnosis {
+        lines.push(format!(
+            "Cause: {} on {} ({:.0} % sure)",
+            found.cause,
+            found.cause_target,
+            found.confidence * 100.0
+        ));
+    }
+    for tried in &it.attempts {
+        let ended = tried.verdict.as_deref().or(tried.outcome.as_deref()).unwrap_or("under way");
+        lines.push(format!("Tried: {}: {ended}", tried.repair));
+    }
+    if let Some(advice) = it.advice.as_ref().filter(|it| !it.text.is_empty()) {
+        lines.push(format!("To do: {}", advice.text));
+    }
+    lines.join("\n")
+}
+
+/// A severity from its name; what is none counts as high, so that nothing is missed.
+fn severity(word: &str) -> Severity {
+    match word {
+        "info" => Severity::Info,
+        "low" => Severity::Low,
+        "medium" => Severity::Medium,
+        "critical" => Severity::Critical,
+        _ => Severity::High,
+    }
+}

@@ -1,0 +1,94 @@
+//! What a receiver was told, so that a restart neither repeats nor forgets.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use prunella_model::{Id, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::message::{Message, Moment};
+
+/// Matters that are remembered for a receiver; of more, the oldest are forgotten.
+const TOLD_MAX: usize = 10_000;
+
+/// Messages that did not arrive and are kept to be looked at.
+const DEAD_MAX: usize = 100;
+
+/// How far a receiver has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// The latest event that was dealt with; null before the first.
+    pub(crate) cursor: Option<Id>,
+    /// Matters of which it was told and that are not over, by key.
+    pub(crate) told: BTreeMap<String, Told>,
+    /// Messages that arrived.
+    pub(crate) sent: u64,
+    /// Messages that a silence kept back.
+    pub(crate) silenced: u64,
+    /// When the latest arrived.
+    pub(crate) last: Option<Timestamp>,
+    /// Messages that did not arrive, oldest first.
+    pub(crate) dead: VecDeque<Dead>,
+    /// Messages that did not arrive, all that ever were.
+    pub(crate) failed: u64,
+}
+
+/// What a receiver was told of one matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// What the receiver calls it; null for our own name.
+    pub(crate) name: Option<String>,
+    /// At which moments it was told, by name.
+    pub(crate) moments: BTreeSet<String>,
+}
+
+/// A message that did not arrive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dead {
+    /// When it was given up.
+    pub(crate) at: Timestamp,
+    /// What it was about.
+    pub(crate) title: String,
+    /// Why it did not arrive.
+    pub(crate) why: String,
+}
+
+impl Progress {
+    /// Whether a message is news to the receiver. The end of what it was not told of is none.
+    pub(crate) fn is_news(&self, message: &Message) -> bool {
+        let told = self.told.get(&message.key);
+        match message.moment {
+            Moment::Fleet => true,
+            Moment::Resolved => told.is_some(),
+            Moment::Opened | Moment::NeedsPerson | Moment::Overdue => {
+                told.is_none_or(|it| !it.moments.contains(message.moment.as_str()))
+            }
+        }
+    }
+
+    /// Notes that a message has arrived.
+    pub(crate) fn arrived(&mut self, message: &Message, name: Option<String>, now: Timestamp) {
+        self.sent += 1;
+        self.last = Some(now);
+        match message.moment {
+            Moment::Fleet => {}
+            Moment::Resolved => drop(self.told.remove(&message.key)),
+            Moment::Opened | Moment::NeedsPerson | Moment::Overdue => {
+                let told = self.told.entry(message.key.clone()).or_default();
+                told.moments.insert(message.moment.as_str().to_owned());
+                told.name = name.or(told.name.take());
+                while self.told.len() > TOLD_MAX {
+                    self.told.pop_first();
+                }
+            }
+        }
+    }
+
+    /// Notes that a message was given up.
+    pub(crate) fn given_up(&mut self, message: &Message, why: &str, now: Timestamp) {
+        self.failed += 1;
+        if self.dead.len() == DEAD_MAX {
+            self.dead.pop_front();
+        }
+        self.dead.push_back(Dead { at: now, title: message.title.clone(), why: why.to_owned() });
+    }
+}
