@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "prunella/agent/v1/agent.proto",
     "prunella/agent/v1/command.proto",
     "prunella/control/v1/admin.proto",
+    "prunella/control/v1/diagnostics.proto",
     "prunella/control/v1/event.proto",
     "prunella/control/v1/fleet.proto",
     "prunella/control/v1/health.proto",

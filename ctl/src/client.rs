@@ -12,6 +12,7 @@ use clap::Args;
 use prunella_identity::{client_config, explain_tls, fleet_of_authority, token_client_config};
 use prunella_model::FleetName;
 use prunella_proto::control::v1::admin_service_client::AdminServiceClient;
+use prunella_proto::control::v1::diagnostics_service_client::DiagnosticsServiceClient;
 use prunella_proto::control::v1::event_service_client::EventServiceClient;
 use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
 use prunella_proto::control::v1::health_service_client::HealthServiceClient;
@@ -215,6 +216,13 @@ impl Client {
     #[must_use]
     pub fn incidents(&self) -> IncidentServiceClient<Authorised> {
         IncidentServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_MAX)
+    }
+
+    /// Sweeps through the fleet.
+    #[must_use]
+    pub fn diagnostics(&self) -> DiagnosticsServiceClient<Authorised> {
+        DiagnosticsServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_MAX)
     }
 

@@ -100,6 +100,8 @@ enum Verb {
     Status(commands::status::StatusArgs),
     /// How well the fleet and everything in it is, and where that leads.
     Health(commands::health::HealthArgs),
+    /// Have every probe of the fleet look at once, and see what was found.
+    Diagnostics(commands::diagnostics::DiagnosticsArgs),
     /// Hosts, or one host in detail.
     Hosts(commands::hosts::HostsArgs),
     /// What agents may do while the server cannot be reached, and what they did.
@@ -172,6 +174,7 @@ pub fn main() -> ExitCode {
         Verb::Dashboard(it) => it.run(&cli.common),
         Verb::Status(it) => it.run(&cli.common),
         Verb::Health(it) => it.run(&cli.common),
+        Verb::Diagnostics(it) => it.run(&cli.common),
         Verb::Hosts(it) => it.run(&cli.common),
         Verb::Orders(it) => it.run(&cli.common),
         Verb::Targets(it) => it.run(&cli.common),

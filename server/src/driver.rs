@@ -224,7 +224,11 @@ impl<D: Durable> Driver<D> {
             }
             Input::Query(query) => query(&self.engine, self.clock.now()),
             Input::Stored(done) => self.in_flight.push_back(InFlight { commit: None, acts: vec![Act::Stored(done)] }),
-            Input::Renewed(granted) => self.effects.renew(*granted),
+            Input::Renewed(granted) => {
+                let (version, not_after) = (granted.version, granted.not_after);
+                self.effects.renew(*granted);
+                self.step(Event::Authorised { version, not_after });
+            }
             Input::Stop => {}
         }
     }

@@ -238,6 +238,8 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     // Nobody serves yet, so the engine takes this in before anything else.
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let _ = inbox.put(Input::Event(Event::Started { version })).await;
+    let (version, not_after) = (loaded.granted.version, loaded.granted.not_after);
+    let _ = inbox.put(Input::Event(Event::Authorised { version, not_after })).await;
     if let Some(first) = loaded.first_policy.take() {
         let _ = inbox.put(Input::Event(Event::Policy(Arc::new(first)))).await;
     }

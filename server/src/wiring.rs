@@ -113,6 +113,7 @@ pub(crate) fn services(
         incidents: Incidents { inbox: inbox.clone(), history: loaded.archive.clone(), answered: Arc::default() },
         health: crate::rpc::health::Health { inbox: inbox.clone() },
         learning: Learning { inbox: inbox.clone(), clock: clock.clone() },
+        diagnostics: crate::rpc::diagnostics::Sweeps { inbox: inbox.clone() },
         optimiser: Optimiser { inbox: inbox.clone() },
         snapshots: Snapshots {
             inbox: inbox.clone(),

@@ -119,3 +119,31 @@ fn events_go_on_after_the_last_one_that_was_seen_although_the_server_was_killed(
         child.wait().unwrap();
     });
 }
+
+#[test]
+fn a_sweep_sees_every_probe_and_the_control_plane_itself() {
+    with_lab(async |lab, service| {
+        let found = json(lab, &["diagnostics", "run", "-o", "json"]).await;
+        assert_eq!(
+            (&found["broken"], &found["unknown"], &found["unreachable"]),
+            (&0.into(), &0.into(), &0.into()),
+            "{found}"
+        );
+        let own = |layer: &str| {
+            found["layers"].as_array().unwrap().iter().any(|it| it["layer"] == layer && it["found"] == "ok")
+        };
+        assert!(own("signing") && own("policy") && own("inventory"), "{found}");
+        let targets = found["targets"].as_array().unwrap();
+        let target = targets.iter().find(|it| it["target"] == service.target.to_string()).unwrap();
+        assert!(target["probes"].as_array().unwrap().iter().all(|it| it["age_seconds"].is_number()), "{target}");
+        // An agent that does not answer, which is no proof that its services are broken.
+        lab.fleet.agents()[0].signal(Signal::STOP);
+        let output = fleet(lab, &["diagnostics", "run", "hosts/lab-1", "-o", "json"]).await;
+        lab.fleet.agents()[0].signal(Signal::CONT);
+        assert_eq!(output.status.code(), Some(1));
+        let dark: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&dark["ok"], &dark["broken"]), (&0.into(), &0.into()), "{dark}");
+        let listed = json(lab, &["diagnostics", "list", "-o", "json"]).await;
+        assert_eq!(listed["diagnostics"][0]["id"], dark["id"], "newest first: {listed}");
+    });
+}

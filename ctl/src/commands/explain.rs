@@ -153,6 +153,24 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_an_incident_and_what_to_do_is_said_first() {
+        expect![[r#"
+            6740e3a0-20  h1/web  held
+            high http_failing, opened 1 s ago
+
+            What happened  web does not answer, since 11:58:00.512 UTC
+            Cause          not known yet
+            What was done  nothing yet: brakes hold it back
+            Held           by target_cool_down, released in 4 min: restart_service did not hold once: 5 min between such repairs
+            To do          wait: target_cool_down lets it through in 4 min; a person's request passes it at once
+                           prunella repair run h1/web --why TEXT
+
+            Holds
+              target_cool_down  restart_service did not hold once: 5 min between such repairs  releases in 4 min
+        "#]].assert_eq(&explain(sample::held()));
+    }
+
+    #[test]
     fn an_incident_without_anything_known_still_reads() {
         expect![[r#"
             6740e3a0-20  h1/web  diagnosing

@@ -18,6 +18,7 @@ pub mod audit;
 pub mod brakes;
 pub mod capacity;
 pub mod dashboard;
+pub mod diagnostics;
 pub mod events;
 pub mod explain;
 pub mod groups;

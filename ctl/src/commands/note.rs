@@ -57,7 +57,11 @@ fn summary(it: &IncidentView, now: Time) -> String {
         say("Response", text);
     }
     for hold in &it.holds {
-        say("Held", format!("by {} until {}: {}", hold.brake, hold.release(now), hold.why));
+        let until = match &hold.release_when {
+            Some(what) => format!("until {what}"),
+            None => format!("released {}", hold.release(now)),
+        };
+        say("Held", format!("by {}, {until}: {}", hold.brake, hold.why));
     }
     match (it.closed.0, it.state) {
         (Some(_), _) => say("Over", over(it, now)),

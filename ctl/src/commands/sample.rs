@@ -155,6 +155,29 @@ pub(super) fn fresh() -> pb::Incident {
     }
 }
 
+/// A service that a brake holds.
+pub(super) fn held() -> pb::Incident {
+    let hold = pb::Hold {
+        brake: "target_cool_down".to_owned(),
+        why: "restart_service did not hold once: 5 min between such repairs".to_owned(),
+        since_time: at(-1, 0),
+        release_time: at(240, 0),
+        release_when: None,
+    };
+    let advice = pb::Advice {
+        action: "wait".to_owned(),
+        text: "target_cool_down lets it through in 4 min; a person's request passes it at once".to_owned(),
+        command: some("repair run h1/web --why TEXT"),
+    };
+    pb::Incident {
+        state: pb::incident::State::Held.into(),
+        state_detail: "target_cool_down: restart_service did not hold once: 5 min between such repairs".to_owned(),
+        holds: vec![hold],
+        advice: Some(advice),
+        ..fresh()
+    }
+}
+
 pub(super) fn incidents() -> Vec<pb::Incident> {
     vec![fresh(), victim(), repaired()]
 }
@@ -353,5 +376,49 @@ pub(super) fn event() -> pb::Event {
         target: some("hosts/h1/targets/web"),
         incident: some("incidents/6740e3a0-20"),
         message: "web does not answer".to_owned(),
+    }
+}
+
+pub(super) fn diagnostics() -> pb::Diagnostics {
+    let probe = |probe: &str, found: &str, nanos: i32, why: &str| pb::ProbeDiagnostic {
+        probe: probe.to_owned(),
+        found: found.to_owned(),
+        age: Some(prost_types::Duration { seconds: 0, nanos }),
+        why: why.to_owned(),
+    };
+    let target = |target: &str, found: &str, probes| pb::TargetDiagnostic {
+        target: format!("hosts/{target}"),
+        found: found.to_owned(),
+        probes,
+    };
+    let layer = |layer: &str, found: &str, text: &str| pb::LayerDiagnostic {
+        layer: layer.to_owned(),
+        found: found.to_owned(),
+        text: text.to_owned(),
+    };
+    let never = pb::ProbeDiagnostic { age: None, ..probe("process", "unreachable", 0, "its host is not connected") };
+    pb::Diagnostics {
+        name: "diagnostics/6740e3a0-3".to_owned(),
+        scope: "fleet".to_owned(),
+        by: some("ada"),
+        start_time: at(-30, 0),
+        end_time: at(-28, 500_000),
+        hosts: 2,
+        hosts_done: 2,
+        targets: Some(pb::DiagnosticsTally { ok: 1, unknown: 0, unreachable: 1, broken: 1 }),
+        layers: vec![
+            layer("signing", "ok", "delegation 3 is good for another 11 h"),
+            layer("inventory", "broken", "1 of 2 hosts are not connected: h2"),
+        ],
+        found: vec![
+            target(
+                "h1/targets/web",
+                "broken",
+                vec![probe("process", "ok", 3_000_000, ""), probe("http", "broken", 200_000_000, "")],
+            ),
+            target("h2/targets/db", "unreachable", vec![never]),
+            target("h1/targets/host", "ok", vec![probe("host", "ok", 1_000_000, "")]),
+        ],
+        omitted: 0,
     }
 }

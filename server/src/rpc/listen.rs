@@ -9,6 +9,7 @@ use prunella_proto::DESCRIPTOR_SET;
 use prunella_proto::agent::v1::agent_service_server::AgentServiceServer;
 use prunella_proto::agent::v1::enrolment_service_server::EnrolmentServiceServer;
 use prunella_proto::control::v1::admin_service_server::AdminServiceServer;
+use prunella_proto::control::v1::diagnostics_service_server::DiagnosticsServiceServer;
 use prunella_proto::control::v1::event_service_server::EventServiceServer;
 use prunella_proto::control::v1::fleet_service_server::FleetServiceServer;
 use prunella_proto::control::v1::health_service_server::HealthServiceServer;
@@ -26,6 +27,7 @@ use super::accept::{Acceptor, Connections};
 use super::admin::Admin;
 use super::agent::AgentLink;
 use super::crowd::{raise_file_limit, within};
+use super::diagnostics::Sweeps;
 use super::enrol::Enrol;
 use super::events::Events;
 use super::fleet::Fleet;
@@ -134,6 +136,8 @@ pub struct Control {
     pub health: Health,
     /// `NotificationService`.
     pub notifications: Notifications,
+    /// `DiagnosticsService`.
+    pub diagnostics: Sweeps,
     /// `AdminService`.
     pub admin: Admin,
     /// `EnrolmentService`.
@@ -180,6 +184,11 @@ impl Control {
             )
             .add_service(
                 NotificationServiceServer::new(self.notifications).max_decoding_message_size(CONTROL_MESSAGE_MAX),
+            )
+            .add_service(
+                DiagnosticsServiceServer::new(self.diagnostics)
+                    .max_decoding_message_size(CONTROL_MESSAGE_MAX)
+                    .max_encoding_message_size(ANSWER_MAX),
             )
             .add_service(AdminServiceServer::new(self.admin).max_decoding_message_size(CONTROL_MESSAGE_MAX))
             .add_service(EnrolmentServiceServer::new(self.enrol).max_decoding_message_size(CONTROL_MESSAGE_MAX))

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod agent;
 pub mod convert;
 mod crowd;
+pub mod diagnostics;
 pub mod enrol;
 pub mod error;
 pub mod events;
@@ -54,6 +55,7 @@ fn answer(reply: Reply) -> Result<(Option<IncidentId>, String), Status> {
     match reply {
         Reply::Done { incident, message } => Ok((incident, message)),
         Reply::Learned { new, .. } => Ok((None, format!("{new} new"))),
+        Reply::Begun { message, .. } => Ok((None, message)),
         Reply::NotFound { what } => Err(error::not_found(&what)),
         Reply::Refused { reason, message } => Err(error::refused(&reason, message)),
     }

@@ -38,6 +38,7 @@ const PAUSES: &str = "pause/";
 const MODES: &str = "mode/";
 const MAINTENANCES: &str = "maintenance/";
 const ROLLOUT: &str = "rollout";
+const DIAGNOSTICS: &str = "diagnostics/";
 const PARCELS: &str = "outbox/";
 
 /// The head of the audit log, so that a log which is removed is missed.
@@ -169,6 +170,7 @@ impl<S: Store> Repository<S> {
             maintenances: self.values(MAINTENANCES).await?,
             rollout: self.read(ROLLOUT).await?.map(|(rollout, _)| rollout),
             policy: self.read(POLICY).await?.map(|(policy, _)| policy),
+            diagnostics: self.values(DIAGNOSTICS).await?,
         })
     }
 
@@ -408,6 +410,8 @@ impl Sorting {
             Change::DropMaintenance(name) => self.delete(None, format!("{MAINTENANCES}{name}")),
             Change::PutRollout(it) => self.put(None, ROLLOUT.to_owned(), it)?,
             Change::DropRollout => self.delete(None, ROLLOUT.to_owned()),
+            Change::PutDiagnostics(it) => self.put(None, format!("{DIAGNOSTICS}{}", sortable(it.id)), it)?,
+            Change::DropDiagnostics(id) => self.delete(None, format!("{DIAGNOSTICS}{}", sortable(*id))),
             Change::PutPolicy(it) => self.put(None, POLICY.to_owned(), it)?,
         }
         Ok(())

@@ -28,6 +28,13 @@ pub enum Event {
         /// The program's version.
         version: String,
     },
+    /// The server may sign under a delegation, from now on.
+    Authorised {
+        /// The delegation's version.
+        version: u64,
+        /// Until when it is good.
+        not_after: Timestamp,
+    },
     /// Operators changed the policy. Takes effect at once.
     Policy(Arc<FleetPolicy>),
     /// Operators want the policy changed. It is rolled out in stages, except where nothing could be harmed.
@@ -201,6 +208,10 @@ pub enum Request {
         why: String,
         /// Decide and check everything, do nothing.
         dry_run: bool,
+    /// Have every probe look at once, and keep what is found.
+    Diagnose {
+        /// What: the fleet, a group or a host.
+        scope: Scope,
     },
     /// File a fault that no rule sees.
     Report {
@@ -236,6 +247,13 @@ pub enum Reply {
         restored: usize,
         /// Records that change nothing.
         known: usize,
+    },
+    /// A sweep has begun.
+    Begun {
+        /// Its id.
+        run: prunella_model::Id,
+        /// What was done, in a line.
+        message: String,
     },
     /// There is no such thing.
     NotFound {

@@ -17,6 +17,7 @@ mod correlate;
 pub mod custom;
 pub mod detect;
 mod diagnosis;
+pub mod diagnostics;
 pub mod event;
 pub mod governance;
 mod graph;
@@ -148,6 +149,8 @@ pub struct Engine {
     queue_watch: queue::QueueWatch,
     /// What has been said of how freely repairs may go.
     standing: standing::Standing,
+    /// Sweeps through the fleet, and what they found.
+    diagnostics: diagnostics::Diagnostics,
     /// Names of invariants that were found broken and said to be.
     defects: BTreeSet<&'static str>,
     /// When recent repairs of the fleet were decided, newest last.
@@ -196,6 +199,7 @@ impl Engine {
     fn take(&mut self, event: Event) {
         match event {
             Event::Started { version } => self.begun(&version),
+            Event::Authorised { version, not_after } => self.authorised(version, not_after),
             Event::Policy(policy) => self.change_policy(policy),
             Event::Proposed { policy, by } => self.propose(policy, by),
             Event::Connected { host, enrolment, report } => self.connected(&host, enrolment, *report),
@@ -231,9 +235,12 @@ impl Engine {
             Event::Request { request: Request::Repair { target, .. } | Request::Report { target, .. }, .. } => {
                 &target.host
             }
-            Event::Request { .. } | Event::Started { .. } | Event::Policy(_) | Event::Proposed { .. } | Event::Tick => {
-                return None;
-            }
+            Event::Request { .. }
+            | Event::Started { .. }
+            | Event::Authorised { .. }
+            | Event::Policy(_)
+            | Event::Proposed { .. }
+            | Event::Tick => return None,
         };
         self.names.get(host).copied()
     }
@@ -251,6 +258,8 @@ impl Engine {
             | Timer::Health
             | Timer::Queue
             | Timer::Standing
+            | Timer::Sweep
+            | Timer::Diagnostics
             | Timer::Optimise
             | Timer::Fleet => None,
         }
@@ -279,6 +288,8 @@ impl Engine {
             Timer::Optimise => self.optimise_unasked(),
             Timer::Queue => self.watch_queue(),
             Timer::Standing => self.say_standing(),
+            Timer::Sweep => self.sweep_on(),
+            Timer::Diagnostics => self.diagnostics_due(),
             Timer::Rollout => self.rollout_due(),
             Timer::Fleet => {
                 self.warm_up();
@@ -372,6 +383,7 @@ impl Engine {
         self.woken.extend(self.cases.keys().copied());
         self.freed = true;
         self.plan_optimising();
+        self.plan_diagnostics();
         let detail = format!("version {version}");
         self.audit_as("engine".to_owned(), "policy_changed", "policy".to_owned(), None, detail.clone());
         self.announce(EventKind::PolicyChanged, None, None, detail);

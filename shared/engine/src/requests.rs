@@ -39,6 +39,7 @@ impl Engine {
             }
             Request::Optimise { opportunity, why, dry_run } => self.optimise(by, &opportunity, &why, dry_run),
             Request::Cancel { incident, why } => self.cancel(by, incident, &why),
+            Request::Diagnose { scope } => self.ask_sweep(by, scope),
             Request::Report { target, severity, summary } => self.report(by, &target, severity, summary),
             Request::Import { lore } => self.import(by, *lore),
         };

@@ -77,6 +77,7 @@ impl Engine {
             queue: BTreeSet::new(),
             queue_watch: crate::queue::QueueWatch::default(),
             standing: crate::standing::Standing::default(),
+            diagnostics: crate::diagnostics::Diagnostics::load(stored.diagnostics),
             defects: BTreeSet::new(),
             decided: VecDeque::new(),
             outages: VecDeque::new(),
@@ -113,6 +114,7 @@ impl Engine {
             }
         }
         engine.plan_optimising();
+        engine.plan_diagnostics();
         if let Some(record) = stored.rollout {
             engine.restore_rollout(record);
         }

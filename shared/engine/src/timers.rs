@@ -42,6 +42,10 @@ pub(crate) enum Timer {
     Queue,
     /// What restrains repairs may have released.
     Standing,
+    /// The next hosts of a sweep are asked.
+    Sweep,
+    /// A sweep of the fleet is due.
+    Diagnostics,
     /// A stage of a policy's roll-out has lasted long enough.
     Rollout,
     /// A brake of the whole fleet may release.

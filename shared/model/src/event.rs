@@ -50,6 +50,8 @@ pub enum EventKind {
     IncidentClosed,
     /// The server began to decide for the fleet.
     ServerStarted,
+    /// A sweep through the fleet was asked for and has ended, or one that was due has found what the last did not.
+    DiagnosticsEnded,
     /// A host came.
     HostConnected,
     /// A host left or fell silent.
@@ -120,6 +122,7 @@ impl EventKind {
         Self::ResponseMissed,
         Self::IncidentClosed,
         Self::ServerStarted,
+        Self::DiagnosticsEnded,
         Self::HostConnected,
         Self::HostLost,
         Self::Paused,
@@ -169,6 +172,7 @@ impl EventKind {
             Self::ResponseMissed => "response_missed",
             Self::IncidentClosed => "incident_closed",
             Self::ServerStarted => "server_started",
+            Self::DiagnosticsEnded => "diagnostics_ended",
             Self::HostConnected => "host_connected",
             Self::HostLost => "host_lost",
             Self::Paused => "paused",
@@ -229,6 +233,7 @@ impl EventKind {
             | Self::RepairQueueBacklog
             | Self::RepairQueueDrained => EventGroup::Autorepair,
             Self::ServerStarted
+            | Self::DiagnosticsEnded
             | Self::HostConnected
             | Self::HostLost
             | Self::PolicyRollout
@@ -276,6 +281,7 @@ impl EventKind {
             | Self::Throttled
             | Self::Unthrottled
             | Self::ServerStarted
+            | Self::DiagnosticsEnded
             | Self::PolicyRollout
             | Self::PolicyChanged
             | Self::InvariantBroken => Fields::FLEET,

@@ -5,6 +5,7 @@
 
 pub mod change;
 pub mod command;
+pub mod diagnostics;
 pub mod event;
 pub mod host;
 pub mod id;

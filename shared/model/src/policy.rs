@@ -279,6 +279,23 @@ impl Default for Health {
     }
 }
 
+/// How often the whole fleet is looked through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiagnosticsPolicy {
+    /// False makes sweeps only on demand.
+    pub enabled: bool,
+    /// How often every probe of every host looks at once.
+    #[serde(with = "span")]
+    pub interval: Duration,
+}
+
+impl Default for DiagnosticsPolicy {
+    fn default() -> Self {
+        Self { enabled: true, interval: Duration::from_secs(300) }
+    }
+}
+
 /// Which targets a custom rule looks at. Everything that is given must fit; an empty one fits every target.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -469,6 +486,8 @@ pub struct FleetPolicy {
     pub rules: BTreeMap<RuleName, RuleSetting>,
     /// How the health of the fleet is watched.
     pub health: Health,
+    /// How often the whole fleet is looked through.
+    pub diagnostics: DiagnosticsPolicy,
     /// Rules of the operators' own.
     #[serde(rename = "rule")]
     pub custom: Vec<CustomRule>,
@@ -512,6 +531,7 @@ impl Default for FleetPolicy {
             rules: BTreeMap::new(),
             custom: Vec::new(),
             health: Health::default(),
+            diagnostics: DiagnosticsPolicy::default(),
             forbid_repairs: Vec::new(),
             services: BTreeMap::new(),
             groups: BTreeMap::new(),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::ChangeSeen;
 use crate::command::Intent;
+use crate::diagnostics::DiagnosticsReport;
 use crate::host::HostReport;
 use crate::incident::Incident;
 use crate::knowledge::{KnowledgeRecord, PatternRecord, WishRecord};
@@ -175,6 +176,10 @@ pub enum Change {
     PutRollout(Box<RolloutRecord>),
     /// A changed policy is in force, or given up.
     DropRollout,
+    /// Store what a sweep found.
+    PutDiagnostics(Box<DiagnosticsReport>),
+    /// Forget what a sweep found.
+    DropDiagnostics(crate::Id),
     /// Store the policy.
     PutPolicy(Box<FleetPolicy>),
 }
@@ -210,6 +215,9 @@ pub struct Stored {
     pub rollout: Option<RolloutRecord>,
     /// The policy; null before the first.
     pub policy: Option<FleetPolicy>,
+    /// What the latest sweeps found.
+    #[serde(default)]
+    pub diagnostics: Vec<DiagnosticsReport>,
 }
 
 impl Stored {
@@ -261,6 +269,11 @@ impl Stored {
             Change::DropMaintenance(name) => self.maintenances.retain(|old| old.name != name),
             Change::PutRollout(it) => self.rollout = Some(*it),
             Change::DropRollout => self.rollout = None,
+            Change::PutDiagnostics(it) => {
+                self.diagnostics.retain(|old| old.id != it.id);
+                self.diagnostics.push(*it);
+            }
+            Change::DropDiagnostics(id) => self.diagnostics.retain(|old| old.id != id),
             Change::PutPolicy(it) => self.policy = Some(*it),
         }
     }

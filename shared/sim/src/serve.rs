@@ -111,6 +111,8 @@ impl World {
             | Change::DropMaintenance(_)
             | Change::PutRollout(_)
             | Change::DropRollout
+            | Change::PutDiagnostics(_)
+            | Change::DropDiagnostics(_)
             | Change::PutPolicy(_) => self.trace.add(change),
         }
     }
@@ -171,6 +173,8 @@ impl World {
                 | Change::DropMaintenance(_)
                 | Change::PutRollout(_)
                 | Change::DropRollout
+                | Change::PutDiagnostics(_)
+                | Change::DropDiagnostics(_)
                 | Change::PutPolicy(_) => {}
             }
             self.server.committed.apply(change);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use prunella_engine::{Decision, Engine};
+use prunella_model::diagnostics::DiagnosticsReport;
 use prunella_model::incident::Incident;
 use prunella_model::knowledge::{KnowledgeRecord, PatternRecord, WishRecord};
 use prunella_model::policy::{FleetPolicy, Scope};
@@ -27,6 +28,7 @@ pub(crate) struct Committed {
     pub(crate) maintenances: BTreeMap<MaintenanceName, MaintenanceRecord>,
     pub(crate) rollout: Option<RolloutRecord>,
     pub(crate) policy: Option<FleetPolicy>,
+    pub(crate) diagnostics: BTreeMap<prunella_model::Id, DiagnosticsReport>,
     /// Commands that were committed and have no outcome.
     pub(crate) under_way: usize,
 }
@@ -45,6 +47,7 @@ impl Committed {
             maintenances: self.maintenances.values().cloned().collect(),
             rollout: self.rollout.clone(),
             policy: self.policy.clone(),
+            diagnostics: self.diagnostics.values().cloned().collect(),
         }
     }
 
@@ -82,6 +85,8 @@ impl Committed {
             Change::DropMaintenance(name) => drop(self.maintenances.remove(name)),
             Change::PutRollout(it) => self.rollout = Some(RolloutRecord::clone(it)),
             Change::DropRollout => self.rollout = None,
+            Change::PutDiagnostics(it) => drop(self.diagnostics.insert(it.id, DiagnosticsReport::clone(it))),
+            Change::DropDiagnostics(id) => drop(self.diagnostics.remove(id)),
             Change::PutPolicy(it) => self.policy = Some(FleetPolicy::clone(it)),
         }
     }

@@ -190,6 +190,18 @@ async fn what_is_committed_is_loaded() {
         since: Timestamp::from_secs(4),
         hosts: vec![HostId::new("h1").unwrap()],
     };
+    let diagnostics = prunella_model::diagnostics::DiagnosticsReport {
+        id: id(5),
+        scope: prunella_model::policy::Scope::Fleet,
+        by: None,
+        started_at: Timestamp::from_secs(1),
+        ended_at: Timestamp::from_secs(2),
+        hosts: 1,
+        targets: prunella_model::diagnostics::Tally { ok: 1, ..Default::default() },
+        layers: Vec::new(),
+        found: Vec::new(),
+        omitted: 0,
+    };
     let whole = Stored {
         incidents: vec![incident(1), incident(2)],
         commands: vec![command(3, 1)],
@@ -202,6 +214,7 @@ async fn what_is_committed_is_loaded() {
         maintenances: vec![maintenance.clone()],
         rollout: Some(rollout.clone()),
         policy: Some(FleetPolicy::default()),
+        diagnostics: vec![diagnostics.clone()],
     };
     let changes = [
         Change::PutIncident(Box::new(incident(1))),
@@ -217,6 +230,7 @@ async fn what_is_committed_is_loaded() {
         Change::PutMaintenance(maintenance.clone()),
         Change::PutRollout(Box::new(rollout)),
         Change::PutPolicy(Box::default()),
+        Change::PutDiagnostics(Box::new(diagnostics.clone())),
     ];
     repository.commit(&changes, &[]).unwrap().await.unwrap();
     assert_eq!(repository.load().await.unwrap(), whole);
@@ -228,10 +242,12 @@ async fn what_is_committed_is_loaded() {
         Change::DropMode(mode.scope),
         Change::DropMaintenance(maintenance.name),
         Change::DropRollout,
+        Change::DropDiagnostics(diagnostics.id),
     ];
     repository.commit(&changes, &[entry("closed", Some(1))]).unwrap().await.unwrap();
     let left = repository.load().await.unwrap();
     assert_eq!((left.incidents, left.commands.len(), left.hosts.len()), (vec![incident(2)], 0, 0));
+    assert!(left.diagnostics.is_empty());
     assert!(left.pauses.is_empty() && left.modes.is_empty() && left.maintenances.is_empty() && left.rollout.is_none());
     let parcels = repository.parcels().await.unwrap();
     let expected = Parcel { audit: vec![entry("closed", Some(1))], closed: vec![incident(1)] };

@@ -36,7 +36,9 @@ use prunella_model::incident::Severity;
 use prunella_model::observation::{Finding, Instance, Level, ProbeKind, Sha256, Status};
 use prunella_model::outcome::{Outcome, Refusal};
 use prunella_model::part::{PartKind, PartReport, Setting};
-use prunella_model::policy::{Blocker, CustomRule, FleetPolicy, Mode, Profile, RuleScope, RuleSetting};
+use prunella_model::policy::{
+    Blocker, CustomRule, DiagnosticsPolicy, FleetPolicy, Mode, Profile, RuleScope, RuleSetting,
+};
 use prunella_model::step::{Risk, StepKind};
 use prunella_model::time::parse_span;
 use prunella_model::window::Window;
@@ -70,7 +72,9 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
     let mut policy = FleetPolicy::of(if words.has("rapid") { Profile::Rapid } else { Profile::Standard });
     policy.version = version;
     // Scores are taken where a text asks for them; elsewhere they would only be in the way.
-    policy.health.interval = Duration::from_secs(365 * 86_400);
+    policy.health.interval = Duration::from_secs(86_400);
+    // What is asked for afresh every five minutes would hide what the engine asks for by itself.
+    policy.diagnostics.enabled = false;
     for word in &words.0 {
         let Some((key, value)) = word.split_once('=') else { continue };
         let span = || parse_span(value).expect("a span");
@@ -79,6 +83,7 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
             "mode" => policy.mode = mode(value),
             "heartbeat" => policy.heartbeat = span(),
             "health" => policy.health.interval = span(),
+            "diagnostics" => policy.diagnostics = DiagnosticsPolicy { enabled: true, interval: span() },
             "deadline" => policy.verification.deadline = span(),
             "probation" => policy.verification.probation = span(),
             "successes" => policy.verification.successes = number(),

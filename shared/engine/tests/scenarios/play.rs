@@ -385,6 +385,7 @@ impl World {
                 let why = rest(if number.is_some() { 2 } else { 1 });
                 Request::Cancel { incident: incidents.get(place).copied().unwrap_or_default(), why }
             }
+            "diagnose" => Request::Diagnose { scope: scope() },
             "report" => Request::Report { target: target(words.0[1]), severity: Severity::High, summary: rest(2) },
             other => panic!("cannot ask for {other:?}"),
         };
@@ -495,6 +496,7 @@ impl World {
                 Reply::Learned { new, restored, known } => {
                     self.say(&format!("reply: {new} new, {restored} restored, {known} known"));
                 }
+                Reply::Begun { message, .. } => self.say(&format!("reply: {message}")),
                 Reply::NotFound { what } => self.say(&format!("reply: not found: {what}")),
                 Reply::Refused { reason, message } => self.say(&format!("reply: {reason}: {message}")),
             },

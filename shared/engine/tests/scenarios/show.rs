@@ -116,6 +116,25 @@ impl World {
                 it.held_by.join(", ")
             ));
         }
+        if what == "diagnostics" {
+            for it in self.engine.diagnostics() {
+                let prunella_model::diagnostics::Tally { ok, unknown, unreachable, broken } = it.targets;
+                let by = it.by.as_ref().map_or("due", |by| by.as_str());
+                let took = it.ended_at.since(it.started_at);
+                lines.push(format!(
+                    "{} of {} for {by} took {took:?}: {ok} ok, {broken} broken, {unknown} unknown, {unreachable} unreachable",
+                    it.id, it.scope
+                ));
+                lines.extend(it.layers.iter().map(|it| format!("  {} {}: {}", it.layer, it.found.as_str(), it.text)));
+                for target in &it.found {
+                    let probe = |it: &prunella_model::diagnostics::ProbeDiagnostic| {
+                        format!("{} {} {:?} {}", it.probe, it.found.as_str(), it.age, it.why)
+                    };
+                    let probes: Vec<String> = target.probes.iter().map(probe).collect();
+                    lines.push(format!("  {} {}: {}", target.target, target.found.as_str(), probes.join("; ")));
+                }
+            }
+        }
         if what == "topology" {
             lines.extend(topology(&self.engine, self.now));
         }

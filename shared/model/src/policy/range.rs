@@ -109,6 +109,7 @@ impl FleetPolicy {
         it.span("shared_cause.hold", shared.hold, SECOND, DAY);
         self.look_at_rules(&mut it);
         it.span("health.interval", self.health.interval, SECOND, DAY);
+        it.span("diagnostics.interval", self.diagnostics.interval, Duration::from_secs(10), DAY);
         it.span("learning.wait_most", self.learning.wait_most, NONE, DAY);
         it.span("learning.person", self.learning.person, SECOND, MONTH);
         it.span("response.critical", self.response.critical, SECOND, MONTH);
