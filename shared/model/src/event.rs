@@ -100,7 +100,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::FaultDetected,
         Self::FaultPredicted,
         Self::FaultJoined,
