@@ -193,6 +193,7 @@ impl Engine {
             now: self.now,
             age: self.now.since(case.it.opened_at),
             tried: &tried,
+            confidence: case.it.diagnosis.as_ref().map_or(1.0, |it| it.confidence),
             alone: alone(cause),
             left: self.policy.limits.attempts_per_incident.saturating_sub(made).max(1),
             person: learning.person,

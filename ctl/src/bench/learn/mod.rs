@@ -1,5 +1,6 @@
 //! How well repairs are chosen: the engine's own code against other ways and an oracle, in generated worlds.
 
+mod informed;
 mod policies;
 mod world;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use crate::output::{Paint, Rows, Tone};
 use crate::{Common, Output};
+use informed::Informed;
 use policies::{Act, Policy, Story};
 use world::{ATTEMPTS, FUTILE, Incident, PERSON, REPAIRS, World};
 
@@ -116,23 +118,27 @@ struct Sum {
     escalated: f64,
 }
 
-type Make = fn(u64) -> Box<dyn Policy>;
+/// Makes a way of choosing, from a seed and the share of wrong diagnoses.
+type Make = fn(u64, f64) -> Box<dyn Policy>;
 
 /// Every way of choosing; the oracle last.
-const WAYS: [(&str, Make); 8] = [
-    ("restart loop", |_| Box::new(policies::RestartLoop)),
-    ("fixed ladder", |_| Box::new(policies::Ladder)),
-    ("success-rate greedy", |_| Box::new(policies::Greedy::default())),
-    ("Thompson without cost", |seed| Box::new(policies::Thompson(Draw::keyed(seed, &[b"thompson"]), BTreeMap::new()))),
-    ("engine, never waits", |seed| {
-        Box::new(policies::Engine { book: Book::default(), draws: false, seed, waits: false })
+const WAYS: [(&str, Make); 9] = [
+    ("restart loop", |_, _| Box::new(policies::RestartLoop)),
+    ("fixed ladder", |_, _| Box::new(policies::Ladder)),
+    ("success-rate greedy", |_, _| Box::new(policies::Greedy::default())),
+    ("Thompson without cost", |seed, _| {
+        Box::new(policies::Thompson(Draw::keyed(seed, &[b"thompson"]), BTreeMap::new()))
     }),
-    ("engine", |seed| Box::new(policies::Engine { book: Book::default(), draws: false, seed, waits: true })),
-    ("engine, Thompson draws", |seed| {
-        Box::new(policies::Engine { book: Book::default(), draws: true, seed, waits: true })
-    }),
-    ("oracle", |_| Box::new(policies::Oracle)),
+    ("engine, never waits", |seed, wrong| engine(seed, wrong, false, false)),
+    ("engine", |seed, wrong| engine(seed, wrong, false, true)),
+    ("engine, Thompson draws", |seed, wrong| engine(seed, wrong, true, true)),
+    ("knows all but the cause", |_, wrong| Box::new(Informed { wrong })),
+    ("oracle", |_, _| Box::new(policies::Oracle)),
 ];
+
+fn engine(seed: u64, wrong: f64, draws: bool, waits: bool) -> Box<dyn Policy> {
+    Box::new(policies::Engine { book: Book::default(), draws, seed, waits, confidence: 1.0 - wrong })
+}
 
 impl LearnArgs {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
@@ -147,13 +153,13 @@ impl LearnArgs {
 
     fn measure(&self) -> Figures {
         let mut sums: Vec<Vec<Sum>> = vec![Vec::new(); WAYS.len()];
+        let wrong = f64::from(self.misdiagnosed) / 100.0;
         for number in 0..self.worlds {
             let world = World::new(self.seed, number);
             let mut draw = Draw::keyed(self.seed, &[b"incidents", &number.to_be_bytes()]);
-            let incidents: Vec<Incident> =
-                (0..self.incidents).map(|_| world.incident(&mut draw, f64::from(self.misdiagnosed) / 100.0)).collect();
+            let incidents: Vec<Incident> = (0..self.incidents).map(|_| world.incident(&mut draw, wrong)).collect();
             for ((_, make), sums) in WAYS.iter().zip(&mut sums) {
-                sums.push(play(&world, &incidents, make(self.seed ^ number).as_mut()));
+                sums.push(play(&world, &incidents, make(self.seed ^ number, wrong).as_mut()));
             }
         }
         let oracle: Vec<f64> = sums.last().map(|it| it.iter().map(|it| it.cost).collect()).unwrap_or_default();

@@ -154,6 +154,8 @@ pub(super) struct Engine {
     pub(super) seed: u64,
     /// Whether it may be waited at all.
     pub(super) waits: bool,
+    /// How likely its diagnoses are right, as they say themselves.
+    pub(super) confidence: f64,
 }
 
 /// The longest that one incident may be waited for, as in the default policy.
@@ -190,6 +192,7 @@ impl Policy for Engine {
             now,
             age: Duration::from_secs_f64(story.time),
             tried: &Self::tried(story, f64::INFINITY),
+            confidence: self.confidence,
             alone: Self::prior(it, faults),
             left: u32::try_from(ATTEMPTS - story.tries.len()).unwrap_or(1),
             person: Duration::from_secs_f64(PERSON),

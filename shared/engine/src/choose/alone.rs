@@ -11,6 +11,9 @@ use prunella_model::knowledge::Age;
 /// Where each span of ages ends, in seconds. The last one has no end.
 pub const EDGES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0];
 
+/// How well a rate is known before anything was seen, as the shape of its Gamma distribution: to about a third.
+const KNOWN_TO: f64 = 8.0;
+
 /// How many spans there are.
 pub const SPANS: usize = EDGES.len() + 1;
 
@@ -47,6 +50,19 @@ impl Rates {
     #[must_use]
     pub const fn constant(rate: f64) -> Self {
         Self([rate; SPANS])
+    }
+
+    /// Before anything is known: the rate of a new fault, and less the longer it has lasted.
+    ///
+    /// Nobody knows the rate exactly. What has lasted long is likelier to be of the slow sort: when the rate itself is Gamma
+    /// distributed, survival is Lomax's (1954), and the rate falls with age.
+    #[must_use]
+    pub fn fading(rate: f64) -> Self {
+        let mut rates = [rate; SPANS];
+        for (span, it) in rates.iter_mut().enumerate() {
+            *it = rate / (1.0 + rate * begin(span) / KNOWN_TO);
+        }
+        Self(rates)
     }
 
     /// The chance that a fault of this age goes away within `during`, and the mean time it is waited for until then or
@@ -89,6 +105,13 @@ mod tests {
         assert_eq!((ages[0].exposure, ages[1].exposure, ages[2].exposure), (2.0, 2.0, 3.0));
         assert_eq!((ages[2].recovered, ages.iter().map(|it| it.recovered).sum::<f64>()), (1.0, 1.0));
         assert!((ages.iter().map(|it| it.exposure).sum::<f64>() - 100_003.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_has_lasted_is_expected_to_last() {
+        let Rates(rates) = Rates::fading(0.5);
+        assert!((rates[0] - 0.5).abs() < 1e-12 && rates.is_sorted_by(|a, b| a > b), "{rates:?}");
+        assert!((rates[6] - 0.5 / (1.0 + 0.5 * 30.0 / 8.0)).abs() < 1e-12, "{rates:?}");
     }
 
     #[test]

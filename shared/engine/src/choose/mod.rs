@@ -65,6 +65,8 @@ pub struct Situation<'a> {
     pub age: Duration,
     /// What was tried in vain in this incident; more than once when it was tried more than once.
     pub tried: &'a [RepairName],
+    /// How likely the diagnosis is right, from 0 to 1.
+    pub confidence: f64,
     /// How fast the fault goes away by itself before anything is known, per second, and how many recoveries that is worth.
     pub alone: (f64, f64),
     /// How many attempts the incident allows from here on.
@@ -130,6 +132,11 @@ pub fn rank(book: &Book, subject: &Subject, it: &Situation<'_>, arms: &[Arm], dr
     let (rates, known) = book.rates_in(&steps, it.alone, it.now);
     let belief = |arm: &Arm| book.belief_in(&steps, subject, it.tried, &arm.repair, arm.prior, it.now);
     let beliefs: Vec<(Belief, &Arm)> = arms.iter().map(|arm| (belief(arm), arm)).collect();
+    let (rates, known) = book.rates(subject, it.alone, it.now);
+    let beliefs: Vec<(Belief, &Arm)> = arms
+        .iter()
+        .map(|arm| (book.belief_in_doubt(subject, it.tried, &arm.repair, (arm.prior, it.confidence), it.now), arm))
+        .collect();
     let judge = |draw: Option<&mut Draw>| {
         let figures = figures(&beliefs, draw);
         let mut ahead = Ahead::new(&figures, &rates, it.person.as_secs_f64());

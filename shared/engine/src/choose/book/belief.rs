@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use prunella_model::incident::Fingerprint;
 use prunella_model::knowledge::{Age, Subject};
+use prunella_model::knowledge::{Age, PatternRecord, Subject};
 use prunella_model::{RepairName, Timestamp};
 
 use super::super::ahead::FAILED_HERE;
 use super::super::alone::{Ages, Rates, SPANS};
 use super::tally::Both;
-use super::{Book, steps};
+use super::{Book, fault, steps};
 
 /// How many trials the coarser belief is worth in the finer one; the catalogue's prior is worth as many.
 pub const STEP_TRIALS: f64 = 2.0;
@@ -77,16 +78,77 @@ impl Book {
             fails_after: None,
         };
         let first = self.refine(start, steps_of, repair, now);
+        self.belief_in_doubt(subject, after, repair, (prior, 1.0), now)
+    }
+
+    /// The same when the diagnosis is right with this confidence only, from 0 to 1.
+    ///
+    /// What failed speaks against the diagnosis, too. So the other causes that this fault was diagnosed with gain weight, by
+    /// Bayes' rule and by how common they are, and with them what helps against those.
+    #[must_use]
+    pub fn belief_in_doubt(
+        &self,
+        subject: &Subject,
+        after: &[RepairName],
+        repair: &RepairName,
+        (prior, confidence): (f64, f64),
+        now: Timestamp,
+    ) -> Belief {
+        let first = self.first(subject, repair, prior, now);
         let mut tried: Vec<RepairName> = after.to_vec();
         tried.sort();
         tried.dedup();
         if tried.is_empty() {
             return first;
         }
-        let failed = after.iter().filter(|it| *it == repair).count();
-        let mean = (0..failed).fold(first.mean(), |mean, _| mean * FAILED_HERE);
+        let mean = self.over_causes(subject, after, repair, (prior, confidence), now);
         let start = Belief { heads: mean * STEP_TRIALS, tails: (1.0 - mean) * STEP_TRIALS, ..first };
         self.refine(start, &steps(subject, &tried), repair, now)
+    }
+
+    /// What is believed of a repair as the first attempt.
+    fn first(&self, subject: &Subject, repair: &RepairName, prior: f64, now: Timestamp) -> Belief {
+        let (heads, tails) = (prior * STEP_TRIALS, (1.0 - prior) * STEP_TRIALS);
+        let start = Belief { heads, tails, trials: 0.0, helps_after: None, fails_after: None };
+        self.refine(start, subject, &[], repair, now)
+    }
+
+    /// The chance of a repair after these had failed, over the causes that the fault may have.
+    fn over_causes(
+        &self,
+        subject: &Subject,
+        after: &[RepairName],
+        repair: &RepairName,
+        (prior, confidence): (f64, f64),
+        now: Timestamp,
+    ) -> f64 {
+        // What failed once in an incident rarely helps later in it.
+        let chance = |about: &Subject, repair: &RepairName, before: &[RepairName]| {
+            let failed = before.iter().filter(|it| *it == repair).count();
+            (0..failed).fold(self.first(about, repair, prior, now).mean(), |mean, _| mean * FAILED_HERE)
+        };
+        let failed_all = |about: &Subject| {
+            let each = after.iter().enumerate().map(|(number, it)| (it, after.get(..number).unwrap_or_default()));
+            each.fold(1.0, |all, (repair, before)| all * (1.0 - chance(about, repair, before)))
+        };
+        let doubt = (1.0 - confidence).clamp(0.0, 1.0);
+        let own = chance(subject, repair, after);
+        let keys = self.causes.get(&fault(subject)).filter(|_| doubt > 0.0);
+        let causes: Vec<&PatternRecord> =
+            keys.into_iter().flatten().filter_map(|key| self.patterns.get(&(None, key.clone()))).collect();
+        let incidents = |it: &&PatternRecord| f64::from(u32::try_from(it.incidents).unwrap_or(u32::MAX));
+        let all: f64 = causes.iter().map(incidents).sum();
+        if all <= 0.0 {
+            return own;
+        }
+        let named = (1.0 - doubt) * failed_all(subject);
+        let (mut weight, mut sum) = (named, named * own);
+        for it in &causes {
+            let share = doubt * incidents(it) / all * failed_all(&it.subject);
+            weight += share;
+            sum += share * chance(&it.subject, repair, after);
+        }
+        if weight > 0.0 { sum / weight } else { own }
     }
 
     /// When a repair was last tried against this very fault here; null when it never was.
@@ -123,7 +185,7 @@ impl Book {
     }
 
     /// How fast the fault is expected to go away by itself, at each age.
-    /// `prior` is the rate before anything is known, worth `weight` recoveries. Also how many recoveries of this very
+    /// `prior` is the rate of a new fault before anything is known, worth `weight` recoveries; it fades with age. Also how many recoveries of this very
     /// fault that stands on.
     #[must_use]
     pub fn rates(&self, subject: &Subject, prior: (f64, f64), now: Timestamp) -> (Rates, f64) {
@@ -141,7 +203,7 @@ impl Book {
             let both = self.ages.get(step).copied().unwrap_or_default();
             (both.own.aged(now), both.foreign.aged(now))
         });
-        let mut rates = [prior.max(1e-9); SPANS];
+        let Rates(mut rates) = Rates::fading(prior.max(1e-9));
         let mut shapes = [weight; SPANS];
         for number in (0..all.len()).rev() {
             let finer = number.checked_sub(1).and_then(|it| all.get(it)).copied().unwrap_or_default();

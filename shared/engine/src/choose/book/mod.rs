@@ -22,12 +22,16 @@ pub use tally::{HALF_LIFE, aged_trials};
 use crate::knowledge::fingerprint;
 use tally::{Aged, Both, Tally, ages_of};
 
+/// The key of a fault, whatever its cause.
+fn fault(subject: &Subject) -> Fingerprint {
+    fingerprint(subject.rule.as_str(), &subject.kind, subject.symptom.as_ref().map(|it| it.as_str()))
+}
+
 /// The keys of what is known of a subject, the finest first: this fault, its class of targets, its rule and cause.
 pub(super) fn steps(subject: &Subject, after: &[RepairName]) -> [Fingerprint; 3] {
     let cause = after.iter().fold(subject.cause.to_string(), |it, repair| format!("{it} after {repair}"));
-    let fault = fingerprint(subject.rule.as_str(), &subject.kind, subject.symptom.as_ref().map(|it| it.as_str()));
     [
-        fingerprint("lesson", &fault.0, Some(&cause)),
+        fingerprint("lesson", &fault(subject).0, Some(&cause)),
         fingerprint("lesson of class", &format!("{} {}", subject.rule, subject.class), Some(&cause)),
         fingerprint("lesson of rule", subject.rule.as_str(), Some(&cause)),
     ]
@@ -55,6 +59,8 @@ pub struct Book {
     patterns: BTreeMap<PatternLookup, PatternRecord>,
     alike: BTreeMap<Fingerprint, BTreeSet<PatternLookup>>,
     ages: BTreeMap<Fingerprint, Both<Aged>>,
+    /// The keys of one's own patterns, by fault: the causes that it was diagnosed with.
+    causes: BTreeMap<Fingerprint, BTreeSet<Fingerprint>>,
 }
 
 impl Book {
@@ -158,6 +164,9 @@ impl Book {
         let steps = steps(&record.subject, &[]);
         for step in &steps {
             self.alike.entry(step.clone()).or_default().insert(lookup.clone());
+        }
+        if record.source.is_none() {
+            self.causes.entry(fault(&record.subject)).or_default().insert(record.fingerprint.clone());
         }
         self.patterns.insert(lookup, record);
         steps

@@ -143,3 +143,31 @@ fn it_is_learned_at_which_age_a_fault_goes_away_by_itself() {
     let pattern = book.patterns().next().unwrap();
     assert_eq!((pattern.incidents, pattern.self_recovered, pattern.escalated, pattern.recent.len()), (20, 10, 10, 20));
 }
+
+#[test]
+fn what_failed_speaks_against_the_diagnosis_and_for_what_helps_against_the_other_causes() {
+    let mut book = Book::default();
+    let named = subject("web", "process");
+    let other = Subject { cause: CauseName::of("config_corrupted"), ..named.clone() };
+    let (restart, restore) = (restart(), RepairName::of("restore_config"));
+    let ending = |at| Ending { opened: at, watched: SECOND, alone: 0.0, untouched: false, escalated: false };
+    for day in 1..=10 {
+        book.learn((&named, &[]), &restart, Lesson::Healed(SECOND), (0.5, 0.0), at(day));
+        book.learn((&named, &[]), &restore, Lesson::Failed(SECOND), (0.5, 0.0), at(day));
+        book.note(&named, ending(at(day)), at(day));
+        book.learn((&other, &[]), &restart, Lesson::Failed(SECOND), (0.5, 0.0), at(day));
+        book.learn((&other, &[]), &restore, Lesson::Healed(SECOND), (0.5, 0.0), at(day));
+        book.note(&other, ending(at(day)), at(day));
+    }
+    let chance = |after: &[RepairName], repair: &RepairName, confidence| {
+        book.belief_in_doubt(&named, after, repair, (0.5, confidence), at(10)).mean()
+    };
+    let after = [restart.clone()];
+    let (sure, doubtful) = (chance(&after, &restore, 1.0), chance(&after, &restore, 0.9));
+    assert!(sure < 0.15 && doubtful > 0.25, "a restart that failed makes the other cause likely: {sure} {doubtful}");
+    assert!(chance(&after, &restart, 0.9) < chance(&after, &restart, 1.0), "and another restart hopeless");
+    assert!(
+        (chance(&[], &restore, 0.9) - chance(&[], &restore, 1.0)).abs() < 1e-12,
+        "the first attempt is for the diagnosis"
+    );
+}
