@@ -348,6 +348,10 @@ mod tests {
         let dead = DeadView { at: sample::later(0), title: "h1/web: down".to_owned(), why };
         let view = Receivers { receivers: vec![receiver("ops", Vec::new()), receiver("boss", vec![dead])] };
         expect![[r#"
+            RECEIVER  KIND   SENT  LATEST  OPEN  SILENCED  GIVEN UP
+            ops       slack  3     now     1     0         0
+            boss      slack  3     —       1     0         1
+            boss was not told now: h1/web: down: it answered 403 Forbidden: no_service
         "#]]
         .assert_eq(&receivers(&view, sample::now(), Paint(false)));
     }

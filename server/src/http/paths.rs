@@ -102,6 +102,9 @@ pub(crate) const TABLE: &[Short] = &[
         fixed: THROUGH_API,
         ..get("/repairs/{id}", "IncidentService", "CancelIncident", "Cancels what is done about an incident.")
     },
+    post("/diagnostics/run", "DiagnosticsService", "RunDiagnostics", "Has every probe look at once."),
+    get("/diagnostics/history", "DiagnosticsService", "ListDiagnostics", "Reports of sweeps, newest first."),
+    post("/api/healing/health-check", "DiagnosticsService", "RunDiagnostics", "Has every probe look at once."),
     get("/learning/insights", "LearningService", "ListInsights", "Recurring faults, and which repair helps."),
     Short {
         id: Some(("name", "hosts/")),

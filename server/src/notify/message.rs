@@ -40,6 +40,7 @@ impl Moment {
         match kind {
             EventKind::FaultDetected | EventKind::FaultPredicted => Some(Self::Opened),
             EventKind::Escalated => Some(Self::NeedsPerson),
+            EventKind::ResponseMissed => Some(Self::Overdue),
             EventKind::IncidentClosed => Some(Self::Resolved),
             EventKind::HostLost
             | EventKind::Paused
@@ -68,6 +69,7 @@ impl Moment {
             | EventKind::SnapshotRestored
             | EventKind::SnapshotVerified
             | EventKind::ServerStarted
+            | EventKind::DiagnosticsEnded
             | EventKind::HostConnected
             | EventKind::ModeChanged
             | EventKind::Throttled

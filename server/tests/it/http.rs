@@ -272,6 +272,8 @@ async fn the_dashboard_is_for_those_who_have_logged_in() {
         "/ui/incidents?all=1",
         "/ui/hosts",
         "/ui/topology",
+        "/ui/knowledge",
+        "/ui/diagnostics",
         "/ui/brakes",
         "/ui/policy",
         "/ui/events",

@@ -53,6 +53,11 @@ pub(super) async fn act(
             visit.incidents().cancel_incident(visit.ask(wanted)).await.or_page(&visit)?;
             format!("/ui/incidents/{}", field("incident"))
         }
+        "diagnose" => {
+            let wanted = pb::RunDiagnosticsRequest { scope: "fleet".to_owned() };
+            visit.diagnostics().run_diagnostics(visit.ask(wanted)).await.or_page(&visit)?;
+            "/ui/diagnostics".to_owned()
+        }
         "repair" => {
             let wanted = pb::RunRepairRequest {
                 target: field("target"),

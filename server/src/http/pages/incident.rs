@@ -24,6 +24,7 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>) -> Result<Markup
         @if let Some(upstream) = &it.upstream {
             p .note { "Left alone on purpose: its cause is another incident, " a href={ "/ui/incidents/" (id(upstream)) } { (id(upstream)) } "." }
         }
+        (to_do(&it))
         (diagnosis(&it))
         (attempts(&it))
         (holds(&visit, &it))
@@ -32,6 +33,16 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>) -> Result<Markup
         @if may_act(&visit) && !closed { (actions(&visit, &it, &fault)) }
     };
     Ok(layout::page(&visit, &format!("Incident {key}"), "/ui/incidents", &body))
+}
+
+/// What the reader should do now.
+fn to_do(it: &pb::Incident) -> Markup {
+    let Some(advice) = it.advice.as_ref().filter(|it| !it.text.is_empty()) else { return html! {} };
+    html! {
+        p .note { strong { "To do: " } (advice.text)
+            @if let Some(command) = &advice.command { pre { "prunella " (command) } }
+        }
+    }
 }
 
 fn diagnosis(it: &pb::Incident) -> Markup {

@@ -5,14 +5,16 @@ use prunella_identity::Role;
 
 use super::visit::Visit;
 
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 10] = [
     ("/", "Overview"),
     ("/ui/incidents", "Incidents"),
     ("/ui/hosts", "Hosts"),
     ("/ui/topology", "Topology"),
+    ("/ui/knowledge", "Knowledge"),
     ("/ui/brakes", "Brakes"),
     ("/ui/policy", "Policy"),
     ("/ui/events", "Events"),
+    ("/ui/diagnostics", "Diagnostics"),
     ("/ui/audit", "Audit"),
 ];
 

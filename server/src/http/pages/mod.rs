@@ -7,10 +7,12 @@ mod act;
 mod assets;
 mod audit;
 mod brakes;
+mod diagnostics;
 mod events;
 mod hosts;
 mod incident;
 mod incidents;
+mod knowledge;
 mod layout;
 mod live;
 mod login;
@@ -44,6 +46,8 @@ pub(crate) fn routes() -> Router<Arc<Gateway>> {
         .route("/ui/hosts/{host}/readings", get(hosts::readings))
         .route("/ui/hosts/{host}/targets/{target}", get(hosts::target))
         .route("/ui/topology", get(topology::page))
+        .route("/ui/knowledge", get(knowledge::page))
+        .route("/ui/diagnostics", get(diagnostics::page))
         .route("/ui/brakes", get(brakes::page))
         .route("/ui/policy", get(policy::page).post(policy::change))
         .route("/ui/events", get(events::page))

@@ -11,10 +11,12 @@ use http::{HeaderMap, StatusCode, header};
 use maud::html;
 use prunella_model::Timestamp;
 use prunella_proto::control::v1::admin_service_client::AdminServiceClient;
+use prunella_proto::control::v1::diagnostics_service_client::DiagnosticsServiceClient;
 use prunella_proto::control::v1::event_service_client::EventServiceClient;
 use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
 use prunella_proto::control::v1::health_service_client::HealthServiceClient;
 use prunella_proto::control::v1::incident_service_client::IncidentServiceClient;
+use prunella_proto::control::v1::learning_service_client::LearningServiceClient;
 use tonic::{Code, Request, Status};
 
 use super::layout;
@@ -78,6 +80,14 @@ impl Visit {
 
     pub(super) fn events(&self) -> EventServiceClient<Services> {
         EventServiceClient::new(self.services()).max_decoding_message_size(ANSWER_MAX)
+    }
+
+    pub(super) fn learning(&self) -> LearningServiceClient<Services> {
+        LearningServiceClient::new(self.services()).max_decoding_message_size(ANSWER_MAX)
+    }
+
+    pub(super) fn diagnostics(&self) -> DiagnosticsServiceClient<Services> {
+        DiagnosticsServiceClient::new(self.services()).max_decoding_message_size(ANSWER_MAX)
     }
 
     pub(super) fn admin(&self) -> AdminServiceClient<Services> {
