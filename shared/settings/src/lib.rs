@@ -12,6 +12,9 @@ pub use toml::{Spanned, Value};
 /// How alike two keys must be for one to be offered in place of the other; below it the offer would confuse.
 const LIKENESS_MIN: f64 = 0.7;
 
+/// From how many letters on a word counts as the beginning of another.
+const BEGUN_MIN: usize = 3;
+
 /// What is wrong with a settings file, and where: `file:line:column: what`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {what}")]
@@ -113,6 +116,12 @@ fn unknown_value(message: &str) -> Option<String> {
 /// The one of `known` that is most like `found`, when it is alike enough to be meant.
 #[must_use]
 pub fn nearest<'k>(found: &str, known: &[&'k str]) -> Option<&'k str> {
+    // What was only begun is meant before what merely looks alike.
+    if found.len() >= BEGUN_MIN
+        && let Some(whole) = known.iter().find(|it| it.starts_with(found))
+    {
+        return Some(whole);
+    }
     known
         .iter()
         .map(|key| (strsim::jaro_winkler(found, key), *key))
@@ -126,6 +135,13 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+
+    #[test]
+    fn what_was_begun_is_meant_before_what_looks_alike() {
+        assert_eq!(nearest("restart", &["stop", "restart_service", "restart_host"]), Some("restart_service"));
+        assert_eq!(nearest("restart_hots", &["restart_service", "restart_host"]), Some("restart_host"));
+        assert_eq!(nearest("xyz", &["restart_service"]), None);
+    }
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
