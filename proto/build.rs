@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "prunella/agent/v1/agent.proto",
     "prunella/agent/v1/command.proto",
     "prunella/control/v1/admin.proto",

@@ -208,6 +208,7 @@ pub enum Request {
         why: String,
         /// Decide and check everything, do nothing.
         dry_run: bool,
+    },
     /// Have every probe look at once, and keep what is found.
     Diagnose {
         /// What: the fleet, a group or a host.

@@ -130,13 +130,9 @@ pub fn rank(book: &Book, subject: &Subject, it: &Situation<'_>, arms: &[Arm], dr
     let age = it.age.as_secs_f64();
     let steps = book::steps(subject, &[]);
     let (rates, known) = book.rates_in(&steps, it.alone, it.now);
-    let belief = |arm: &Arm| book.belief_in(&steps, subject, it.tried, &arm.repair, arm.prior, it.now);
+    let doubt = |arm: &Arm| (arm.prior, it.confidence);
+    let belief = |arm: &Arm| book.belief_in_doubt(&steps, subject, it.tried, &arm.repair, doubt(arm), it.now);
     let beliefs: Vec<(Belief, &Arm)> = arms.iter().map(|arm| (belief(arm), arm)).collect();
-    let (rates, known) = book.rates(subject, it.alone, it.now);
-    let beliefs: Vec<(Belief, &Arm)> = arms
-        .iter()
-        .map(|arm| (book.belief_in_doubt(subject, it.tried, &arm.repair, (arm.prior, it.confidence), it.now), arm))
-        .collect();
     let judge = |draw: Option<&mut Draw>| {
         let figures = figures(&beliefs, draw);
         let mut ahead = Ahead::new(&figures, &rates, it.person.as_secs_f64());

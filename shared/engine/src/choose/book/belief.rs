@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use prunella_model::incident::Fingerprint;
-use prunella_model::knowledge::{Age, Subject};
 use prunella_model::knowledge::{Age, PatternRecord, Subject};
 use prunella_model::{RepairName, Timestamp};
 
@@ -57,44 +56,24 @@ impl Book {
         prior: f64,
         now: Timestamp,
     ) -> Belief {
-        self.belief_in(&steps(subject, &[]), subject, after, repair, prior, now)
+        self.belief_in_doubt(&steps(subject, &[]), subject, after, repair, (prior, 1.0), now)
     }
 
-    /// The same, where the steps of the subject are known: each is a digest, and most of the work.
-    pub(in crate::choose) fn belief_in(
-        &self,
-        steps_of: &[Fingerprint; 3],
-        subject: &Subject,
-        after: &[RepairName],
-        repair: &RepairName,
-        prior: f64,
-        now: Timestamp,
-    ) -> Belief {
-        let start = Belief {
-            heads: prior * STEP_TRIALS,
-            tails: (1.0 - prior) * STEP_TRIALS,
-            trials: 0.0,
-            helps_after: None,
-            fails_after: None,
-        };
-        let first = self.refine(start, steps_of, repair, now);
-        self.belief_in_doubt(subject, after, repair, (prior, 1.0), now)
-    }
-
-    /// The same when the diagnosis is right with this confidence only, from 0 to 1.
+    /// The same when the diagnosis is right with this confidence only, from 0 to 1. `steps_of` are the steps of the subject
+    /// alone: each is a digest, and most of the work.
     ///
     /// What failed speaks against the diagnosis, too. So the other causes that this fault was diagnosed with gain weight, by
     /// Bayes' rule and by how common they are, and with them what helps against those.
-    #[must_use]
-    pub fn belief_in_doubt(
+    pub(in crate::choose) fn belief_in_doubt(
         &self,
+        steps_of: &[Fingerprint; 3],
         subject: &Subject,
         after: &[RepairName],
         repair: &RepairName,
         (prior, confidence): (f64, f64),
         now: Timestamp,
     ) -> Belief {
-        let first = self.first(subject, repair, prior, now);
+        let first = self.first(steps_of, repair, prior, now);
         let mut tried: Vec<RepairName> = after.to_vec();
         tried.sort();
         tried.dedup();
@@ -107,10 +86,10 @@ impl Book {
     }
 
     /// What is believed of a repair as the first attempt.
-    fn first(&self, subject: &Subject, repair: &RepairName, prior: f64, now: Timestamp) -> Belief {
+    fn first(&self, steps_of: &[Fingerprint; 3], repair: &RepairName, prior: f64, now: Timestamp) -> Belief {
         let (heads, tails) = (prior * STEP_TRIALS, (1.0 - prior) * STEP_TRIALS);
         let start = Belief { heads, tails, trials: 0.0, helps_after: None, fails_after: None };
-        self.refine(start, subject, &[], repair, now)
+        self.refine(start, steps_of, repair, now)
     }
 
     /// The chance of a repair after these had failed, over the causes that the fault may have.
@@ -125,7 +104,7 @@ impl Book {
         // What failed once in an incident rarely helps later in it.
         let chance = |about: &Subject, repair: &RepairName, before: &[RepairName]| {
             let failed = before.iter().filter(|it| *it == repair).count();
-            (0..failed).fold(self.first(about, repair, prior, now).mean(), |mean, _| mean * FAILED_HERE)
+            (0..failed).fold(self.first(&steps(about, &[]), repair, prior, now).mean(), |mean, _| mean * FAILED_HERE)
         };
         let failed_all = |about: &Subject| {
             let each = after.iter().enumerate().map(|(number, it)| (it, after.get(..number).unwrap_or_default()));

@@ -160,7 +160,7 @@ fn what_failed_speaks_against_the_diagnosis_and_for_what_helps_against_the_other
         book.note(&other, ending(at(day)), at(day));
     }
     let chance = |after: &[RepairName], repair: &RepairName, confidence| {
-        book.belief_in_doubt(&named, after, repair, (0.5, confidence), at(10)).mean()
+        book.belief_in_doubt(&steps(&named, &[]), &named, after, repair, (0.5, confidence), at(10)).mean()
     };
     let after = [restart.clone()];
     let (sure, doubtful) = (chance(&after, &restore, 1.0), chance(&after, &restore, 0.9));
