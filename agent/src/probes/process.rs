@@ -22,6 +22,8 @@ pub(super) struct Process {
     cpu: Option<Series>,
     threads: Option<Series>,
     files: Option<Series>,
+    /// The same in percent of what it may open.
+    used: Option<Series>,
     page: f64,
     tick: f64,
     open: Option<Open>,
@@ -82,6 +84,7 @@ impl Process {
             cpu: series("process.cpu_percent"),
             threads: series("process.threads"),
             files: series("process.open_files"),
+            used: series("files.used_percent"),
             page: as_f64(procfs::page_size()),
             tick: as_f64(procfs::ticks_per_second()),
             open: None,
@@ -126,6 +129,9 @@ impl Process {
             && let Some(files) = open_files(pid)
         {
             set(self.files, files);
+            if let Some(limit) = std::fs::read(format!("/proc/{pid}/limits")).ok().as_deref().and_then(files_limit) {
+                set(self.used, files / limit * 100.0);
+            }
         }
         self.look = self.look.wrapping_add(1);
     }
@@ -138,6 +144,13 @@ fn open_files(pid: u32) -> Option<f64> {
         0 => Some(as_f64(u64::try_from(std::fs::read_dir(&path).ok()?.take(FILES_MAX).count()).ok()?)),
         count => Some(as_f64(count)),
     }
+}
+
+/// How many files a process may have open, by its `limits`. Null when there is no limit that can be read.
+fn files_limit(limits: &[u8]) -> Option<f64> {
+    let line = std::str::from_utf8(limits).ok()?.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let limit: u64 = line.split_whitespace().next()?.parse().ok()?;
+    (limit > 0).then(|| as_f64(limit))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^53 is more than any process has of anything")]
@@ -160,5 +173,15 @@ mod tests {
         assert_eq!(Stat::parse(b"7 (a) R 9"), None);
         let own = Stat::of(std::process::id()).unwrap();
         assert!(own.pages > 0 && own.threads > 0 && !own.ended);
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_the_soft_one() {
+        let limits = b"Limit Soft Limit Hard Limit Units\nMax open files            1024                 524288               files\n";
+        assert_eq!(files_limit(limits), Some(1024.0));
+        assert_eq!(files_limit(b"Max open files            unlimited            unlimited            files"), None);
+        assert_eq!(files_limit(b""), None);
+        let own = std::fs::read("/proc/self/limits").unwrap();
+        assert!(files_limit(&own).is_some_and(|limit| limit >= 8.0));
     }
 }

@@ -22,6 +22,10 @@ pub(crate) enum Cause {
     DirectoryFull,
     /// The process never gives memory back.
     MemoryLeak,
+    /// The process never closes what it opens.
+    DescriptorLeak,
+    /// The process never ends its threads.
+    ThreadLeak,
     /// Something that the target depends on is broken.
     Upstream,
     /// Targets wait for each other in a circle.
@@ -102,7 +106,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes.
-    pub(crate) const ALL: [Self; 45] = [
+    pub(crate) const ALL: [Self; 47] = [
         Self::Killed,
         Self::Hung,
         Self::BadAnswers,
@@ -110,6 +114,8 @@ impl Cause {
         Self::BadVersion,
         Self::DirectoryFull,
         Self::MemoryLeak,
+        Self::DescriptorLeak,
+        Self::ThreadLeak,
         Self::Upstream,
         Self::Deadlock,
         Self::SharedDependency,
@@ -160,6 +166,8 @@ impl Cause {
             Self::BadVersion => "bad_version",
             Self::DirectoryFull => "directory_full",
             Self::MemoryLeak => "memory_leak",
+            Self::DescriptorLeak => "descriptor_leak",
+            Self::ThreadLeak => "thread_leak",
             Self::Upstream => "upstream",
             Self::Deadlock => "deadlock",
             Self::SharedDependency => "shared_dependency",
@@ -228,6 +236,8 @@ impl Cause {
             Self::ConfigCorrupted | Self::SharedChange | Self::Drift => Category::GovernanceDrift,
             Self::DirectoryFull
             | Self::MemoryLeak
+            | Self::DescriptorLeak
+            | Self::ThreadLeak
             | Self::Overload
             | Self::CacheLarge
             | Self::Contention
@@ -286,6 +296,8 @@ impl Cause {
             | Self::Untuned
             | Self::OldGenerations
             | Self::StoreLarge
+            | Self::DescriptorLeak
+            | Self::ThreadLeak
             | Self::DirectoryGrowth
             | Self::MemoryGrowth
             | Self::Exhaustion

@@ -12,6 +12,7 @@ use prunella_model::policy::{GroupPolicy, Mode, Scope};
 use prunella_model::{GroupName, IncidentId};
 
 use crate::Engine;
+use crate::detect::peers;
 use crate::key::{Key, at, next};
 
 /// The label by which hosts and targets say to which group they belong.
@@ -77,6 +78,9 @@ impl Engine {
             if busy {
                 members.busier(key.host);
             }
+        }
+        if groups.iter().any(|it| self.topology.groups.get(it).is_some_and(|it| it.hosts.len() >= peers::LEAST)) {
+            self.watch_peers();
         }
         self.target_mut(key).groups = groups;
     }

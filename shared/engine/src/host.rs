@@ -14,6 +14,7 @@ use crate::clock::HostClock;
 use crate::detect::Watch;
 use crate::detect::trend::Trend;
 use crate::key::{at, next};
+use crate::peers::Peer;
 use crate::target::Target;
 use crate::unusual::{Habit, Unusual};
 use crate::view::HostState;
@@ -97,6 +98,8 @@ pub(crate) struct Host {
     pub(crate) names: BTreeMap<TargetName, u32>,
     /// Its series, by the number that the agent chose.
     pub(crate) series: Vec<Option<Series>>,
+    /// Whether it is unlike the others of its group.
+    pub(crate) peer: Peer,
     /// Whether it is unlike itself.
     pub(crate) unusual: Unusual,
     /// Its open incidents.
@@ -137,6 +140,7 @@ impl Host {
             targets: Vec::new(),
             names: BTreeMap::new(),
             series: Vec::new(),
+            peer: Peer::default(),
             unusual: Unusual::default(),
             incidents: BTreeSet::new(),
             troubles: 0,

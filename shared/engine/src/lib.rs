@@ -36,6 +36,7 @@ mod mutants;
 mod optimise;
 mod orders;
 mod out;
+mod peers;
 mod plan;
 mod queue;
 mod repairs;
@@ -261,6 +262,7 @@ impl Engine {
             | Timer::Sweep
             | Timer::Diagnostics
             | Timer::Optimise
+            | Timer::Peers
             | Timer::Fleet => None,
         }
     }
@@ -286,6 +288,7 @@ impl Engine {
                 self.maintenance_due(&name);
             }
             Timer::Optimise => self.optimise_unasked(),
+            Timer::Peers => self.compare_peers(),
             Timer::Queue => self.watch_queue(),
             Timer::Standing => self.say_standing(),
             Timer::Sweep => self.sweep_on(),

@@ -38,6 +38,8 @@ pub(crate) enum Timer {
     Maintenance(MaintenanceName),
     /// Opportunities are looked for.
     Optimise,
+    /// The hosts of groups are compared.
+    Peers,
     /// The fleet's queue may not be worked off.
     Queue,
     /// What restrains repairs may have released.

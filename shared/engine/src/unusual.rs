@@ -30,6 +30,11 @@ impl Habit {
         self.count = self.count.saturating_add(1);
     }
 
+    /// The mean of the last minute, and how many deviations that was from normal; null before the first.
+    pub(crate) fn last(&self) -> Option<(f64, f64)> {
+        self.metric.as_ref().map(|_| (self.mean, libm::expm1(libm::sqrt(self.score.deviation))))
+    }
+
     /// Ends the minute. Null when there was no value in it.
     fn close(&mut self, at: Timestamp) -> Option<Score> {
         let (sum, count) = (std::mem::take(&mut self.sum), std::mem::take(&mut self.count));

@@ -65,10 +65,11 @@ impl Type {
 }
 
 /// What shipped probes measure, to tell a misspelt name.
-const MEASURED: [&str; 11] = [
+const MEASURED: [&str; 12] = [
     "process.rss_bytes",
     "process.cpu_percent",
     "process.threads",
+    "files.used_percent",
     "process.open_files",
     "cpu.used_percent",
     "memory.used_percent",

@@ -155,6 +155,10 @@ pub fn rank(book: &Book, subject: &Subject, it: &Situation<'_>, arms: &[Arm], dr
     let give_up = ahead.give_up(age);
     let Some(draw) = draw else { return Ranking { arms: judge(None), wait, give_up, propensity: 1.0 } };
     let arms = judge(Some(draw));
+    if beliefs.len() < 2 || beliefs.iter().all(|(belief, _)| belief.trials < HISTORY) {
+        // Where there is nothing to choose from, or nothing was drawn, it could not have come out otherwise.
+        return Ranking { arms, wait, give_up, propensity: 1.0 };
+    }
     let first = arms.first().map(|it| it.arm);
     let again = (0..DRAWS).filter(|_| judge(Some(draw)).first().map(|it| it.arm) == first).count();
     let propensity = f64::from(u32::try_from(again).unwrap_or(DRAWS) + 1) / f64::from(DRAWS + 1);

@@ -16,7 +16,7 @@ const DEVIATES: f64 = 3.0;
 const NORMAL: f64 = 1.482_6;
 
 /// The fewest peers that can be compared.
-const LEAST: usize = 4;
+pub(crate) const LEAST: usize = 4;
 
 /// One member of a group: its value, and how many of its own deviations that is from what is normal for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,7 +50,7 @@ pub fn outliers(group: &[Member]) -> Vec<usize> {
 }
 
 /// Zero for no values.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let half = values.len() / 2;
     match (values.get(half.wrapping_sub(1)), values.get(half)) {

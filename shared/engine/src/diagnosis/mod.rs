@@ -1,11 +1,11 @@
 //! From symptoms to a cause, with what it stands on and what was rejected.
 
+mod ended;
 mod silent;
 
 use prunella_model::CauseName;
 use prunella_model::incident::{Diagnosis, Evidence, Priority, Severity};
-use prunella_model::observation::{Finding, ProbeKind, Status};
-use prunella_model::step::StepKind;
+use prunella_model::observation::Status;
 use prunella_model::{RepairName, Timestamp};
 use std::time::Duration;
 
@@ -15,10 +15,7 @@ use crate::incident::Case;
 use crate::key::{Key, at};
 use crate::repairs::{Patient, REPAIRS};
 use crate::rules::{self, Judgement, Subject, Symptom};
-use crate::target::{Life, Probe, Target};
-
-/// A file's change may be noticed so much later than the failure that it led to.
-const NOTICED: Duration = Duration::from_secs(1);
+use crate::target::{Probe, Target};
 
 /// What judging an incident's symptoms gives.
 #[derive(Debug, Clone)]
@@ -143,6 +140,9 @@ impl Engine {
         } else if case.only_agent() {
             (draft.cause, draft.confidence) = self.agent_cause(case, has);
         } else if has(rules::PROCESS_DOWN) || has(rules::CRASH_LOOP) {
+            if let Some(left) = self.file_to_look_at(case, target) {
+                return Insight::Settling(left);
+            }
             self.why_ended(case, target, has(rules::CRASH_LOOP), has(rules::DIRECTORY_FULL), &mut draft);
         } else if has(rules::DEADLOCK) {
             (draft.cause, draft.confidence) = (Cause::Deadlock, 0.95);
@@ -153,13 +153,13 @@ impl Engine {
             }
             if has(rules::DIRECTORY_FULL) {
                 (draft.cause, draft.confidence) = (Cause::DirectoryFull, 0.7);
-            } else if has(rules::MEMORY_LEAK) {
-                (draft.cause, draft.confidence) = (Cause::MemoryLeak, 0.7);
+            } else if let Some(leak) = leak(has) {
+                (draft.cause, draft.confidence) = (leak, 0.7);
             }
         } else if has(rules::DIRECTORY_FULL) {
             (draft.cause, draft.confidence) = (Cause::DirectoryFull, 0.95);
-        } else if has(rules::MEMORY_LEAK) {
-            (draft.cause, draft.confidence) = (Cause::MemoryLeak, 0.85);
+        } else if let Some(leak) = leak(has) {
+            (draft.cause, draft.confidence) = (leak, 0.85);
             draft.reject(Cause::Hung, "it still answers");
         } else if let Some((cause, confidence)) = late(has) {
             (draft.cause, draft.confidence) = (cause, confidence);
@@ -177,7 +177,10 @@ impl Engine {
             draft.reject(Cause::Overload, "it has not run out yet");
         } else if let Some(cause) = rules::checked(has) {
             (draft.cause, draft.confidence) = (cause, 0.9);
-        } else if present.iter().all(|(name, _)| [rules::LOG_ERRORS, rules::ANOMALY].contains(&name.as_str())) {
+        } else if present
+            .iter()
+            .all(|(name, _)| [rules::LOG_ERRORS, rules::ANOMALY, rules::PEER_OUTLIER].contains(&name.as_str()))
+        {
             (draft.cause, draft.confidence) = (Cause::Unusual, 0.3);
         } else if present.iter().any(|(name, _)| rules::index_of(name).is_some()) {
             (draft.cause, draft.confidence) = (Cause::Overload, 0.6);
@@ -206,71 +209,6 @@ impl Engine {
             status: probe.last().map(|seen| seen.status),
             text,
         }
-    }
-
-    /// The file probe that saw a change from known-good content before `failed`.
-    fn changed_file<'a>(&self, key: Key, target: &'a Target, failed: Timestamp) -> Option<&'a Probe> {
-        let contact = self.hosts[at(key.host)].contact();
-        target.of_kind(ProbeKind::File).find(|probe| {
-            let fresh = probe.fresh(self.now, contact, self.policy.verification.fresh);
-            let changed = matches!(&probe.finding, Some(Finding::FileChanged { known_good: Some(_), .. }));
-            fresh.is_some_and(|seen| seen.status == Status::Down) && changed && probe.since <= failed.after(NOTICED)
-        })
-    }
-
-    fn why_ended(&self, case: &Case, target: &Target, looping: bool, full: bool, draft: &mut Draft) {
-        let exit = target.process.exits.back().filter(|_| target.process.life == Life::Ended);
-        let failed = exit.map_or(case.it.fault.since, |exit| exit.host);
-        let outside = exit.is_some_and(crate::target::Exit::came_from_outside);
-        let did_not_help = case.it.attempts.iter().any(|it| crate::plan::failed(it.verdict));
-        if let Some(thief) = thief(target) {
-            (draft.cause, draft.confidence) = (Cause::PortStolen, 0.9);
-            draft.reject(Cause::Killed, format!("its declared rule {thief} matches a process that is in its way"));
-            return;
-        }
-        if let Some(probe) = self.changed_file(case.key, target, failed) {
-            let text = format!("{} differs from its known-good content", probe.report.name);
-            draft.evidence.push(self.seen(case.key, probe, text));
-            if looping || did_not_help || case.relapsed || !outside {
-                draft.cause = Cause::ConfigCorrupted;
-                draft.confidence = if looping || did_not_help { 0.9 } else { 0.75 };
-                draft.reject(Cause::Killed, "a file changed before it ended, and a restart alone would not mend that");
-                return;
-            }
-            draft.reject(Cause::ConfigCorrupted, "a file changed, but something outside ended the process");
-        } else {
-            draft.reject(Cause::ConfigCorrupted, "no file differs from its known-good content");
-        }
-        if full && !outside {
-            (draft.cause, draft.confidence) = (Cause::DirectoryFull, 0.7);
-            return;
-        }
-        if (looping || did_not_help || case.relapsed) && !outside && self.blame_version(case, draft) {
-            draft.reject(Cause::Killed, "its version changed before it failed, and a restart did not mend that");
-            return;
-        }
-        if looping {
-            (draft.cause, draft.confidence) = (Cause::Unknown, 0.4);
-            draft.reject(Cause::Killed, "it ended by itself again and again");
-            return;
-        }
-        draft.cause = Cause::Killed;
-        draft.confidence = match exit {
-            Some(_) if outside => 0.95,
-            Some(_) => 0.85,
-            None => 0.7,
-        };
-        draft.reject(Cause::Hung, "there is no process that could hang");
-        draft.reject(Cause::Upstream, "that a process ends is its own symptom, whatever it depends on");
-    }
-
-    /// Blames a deploy that came before the fault. False when there was none. Which one it was, the evidence says.
-    fn blame_version(&self, case: &Case, draft: &mut Draft) -> bool {
-        let deployed = self.deployed_before(case.key, self.onset(case)).is_some();
-        if deployed {
-            (draft.cause, draft.confidence) = (Cause::BadVersion, 0.8);
-        }
-        deployed
     }
 
     fn conclusion(&self, case: &Case, mut draft: Draft, cause_target: Key) -> Diagnosis {
@@ -313,15 +251,19 @@ impl Engine {
     }
 }
 
-/// A declared rule for stray processes that matches one now.
-fn thief(target: &Target) -> Option<&prunella_model::PartName> {
-    let rules = target.report.parts_for(StepKind::KillProcess);
-    rules.into_iter().find(|it| it.spare.is_some_and(|found| found > 0)).map(|it| &it.name)
-}
-
 /// Whether a cause is the trouble of a queue.
 const fn is_late(cause: Cause) -> bool {
     matches!(cause, Cause::QueueBacklog | Cause::JobTimeout | Cause::QueueExhausted | Cause::JobSlow)
+}
+
+/// The cause of a leak, where one was found.
+fn leak(has: impl Fn(&str) -> bool) -> Option<Cause> {
+    let leaks = [
+        (rules::MEMORY_LEAK, Cause::MemoryLeak),
+        (rules::DESCRIPTOR_LEAK, Cause::DescriptorLeak),
+        (rules::THREAD_LEAK, Cause::ThreadLeak),
+    ];
+    leaks.into_iter().find(|(rule, _)| has(rule)).map(|(_, cause)| cause)
 }
 
 /// The cause that the symptoms of a queue speak for, and how sure they are.

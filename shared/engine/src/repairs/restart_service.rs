@@ -34,6 +34,8 @@ impl Repair for RestartService {
             (Cause::Deadlock, 0.9),
             (Cause::BadAnswers, 0.7),
             (Cause::MemoryLeak, 0.85),
+            (Cause::DescriptorLeak, 0.85),
+            (Cause::ThreadLeak, 0.8),
             (Cause::MemoryGrowth, 0.7),
             (Cause::QueueBacklog, 0.6),
             (Cause::JobTimeout, 0.5),
@@ -72,6 +74,8 @@ const fn serves(cause: Cause) -> bool {
     matches!(
         cause,
         Cause::MemoryLeak
+            | Cause::DescriptorLeak
+            | Cause::ThreadLeak
             | Cause::MemoryGrowth
             | Cause::JobTimeout
             | Cause::QueueExhausted
@@ -98,6 +102,8 @@ pub(super) fn restart(patient: &Patient<'_>) -> Result<Step, String> {
         | Cause::BadVersion
         | Cause::DirectoryFull
         | Cause::MemoryLeak
+        | Cause::DescriptorLeak
+        | Cause::ThreadLeak
         | Cause::Upstream
         | Cause::SharedDependency
         | Cause::SharedChange

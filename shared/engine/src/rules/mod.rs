@@ -15,9 +15,10 @@ mod directory_full;
 mod exhaustion;
 pub(crate) use directory_full::percent;
 mod host_silent;
+mod leaks;
 mod log_errors;
-mod memory_leak;
 mod metrics_absent;
+mod peer_outlier;
 mod probe_broken;
 mod process_down;
 mod queues;
@@ -134,12 +135,14 @@ pub(crate) trait Rule: Sync {
 }
 
 /// All rules. A fault is named by its rule; the order is that in which they are asked.
-pub(crate) static RULES: [&dyn Rule; 38] = [
+pub(crate) static RULES: [&dyn Rule; 41] = [
     &process_down::ProcessDown,
     &crash_loop::CrashLoop,
     &unresponsive::Unresponsive,
     &directory_full::DirectoryFull,
-    &memory_leak::MemoryLeak,
+    &leaks::MEMORY,
+    &leaks::DESCRIPTORS,
+    &leaks::THREADS,
     &host_silent::HostSilent,
     &resources::CPU,
     &resources::MEMORY,
@@ -173,6 +176,7 @@ pub(crate) static RULES: [&dyn Rule; 38] = [
     &checks::KERNEL_ERRORS,
     &checks::DRIFT,
     &agent_drifted::AgentDrifted,
+    &peer_outlier::PeerOutlier,
 ];
 
 /// The names of the rules that other parts of the engine speak of.
@@ -181,6 +185,8 @@ pub(crate) const CRASH_LOOP: &str = "crash_loop";
 pub(crate) const UNRESPONSIVE: &str = "unresponsive";
 pub(crate) const DIRECTORY_FULL: &str = "directory_full";
 pub(crate) const MEMORY_LEAK: &str = "memory_leak";
+pub(crate) const DESCRIPTOR_LEAK: &str = "descriptor_leak";
+pub(crate) const THREAD_LEAK: &str = "thread_leak";
 pub(crate) const HOST_SILENT: &str = "host_silent";
 pub(crate) const JOB_TIMEOUT: &str = "job_timeout";
 pub(crate) const QUEUE_EXHAUSTED: &str = "queue_exhausted";
@@ -208,6 +214,7 @@ pub(crate) const CLOCK_SKEW: &str = "clock_skew";
 pub(crate) const OOM_KILLED: &str = "oom_killed";
 pub(crate) const KERNEL_ERRORS: &str = "kernel_errors";
 pub(crate) const DRIFT: &str = "drift";
+pub(crate) const PEER_OUTLIER: &str = "peer_outlier";
 
 /// How many rules, from the first, tell whether a target does its service.
 pub(crate) const ABOUT_SERVICE: usize = 3;
