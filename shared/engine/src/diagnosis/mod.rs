@@ -15,7 +15,7 @@ use crate::incident::Case;
 use crate::key::{Key, at};
 use crate::repairs::{Patient, REPAIRS};
 use crate::rules::{self, Judgement, Subject, Symptom};
-use crate::target::{Probe, Target};
+use crate::target::Probe;
 
 /// What judging an incident's symptoms gives.
 #[derive(Debug, Clone)]
