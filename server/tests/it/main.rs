@@ -13,6 +13,6 @@ mod matrix;
 #[cfg(test)]
 mod membership;
 #[cfg(test)]
-mod snapshots;
-#[cfg(test)]
 mod notify;
+#[cfg(test)]
+mod snapshots;

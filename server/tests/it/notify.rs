@@ -60,12 +60,12 @@ async fn next(all: &mut mpsc::Receiver<Got>) -> Got {
 }
 
 /// A host, so that there is something to report a fault of.
-async fn with_host(fleet: &Fleet) -> super::fixture::Session {
-    let member = fleet.member("h1").await;
+async fn with_host(fleet: &Fleet, host: &str) -> super::fixture::Session {
+    let member = fleet.member(host).await;
     let session = fleet.connect(&member, empty_report()).await;
     let mut client = FleetServiceClient::new(fleet.admin().await);
     let known = async {
-        while client.get_host(pb::GetHostRequest { name: "hosts/h1".into() }).await.is_err() {
+        while client.get_host(pb::GetHostRequest { name: format!("hosts/{host}") }).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -73,9 +73,9 @@ async fn with_host(fleet: &Fleet) -> super::fixture::Session {
     session
 }
 
-async fn report(fleet: &Fleet, severity: &str, summary: &str) -> String {
+async fn report(fleet: &Fleet, host: &str, severity: &str, summary: &str) -> String {
     let request = pb::ReportIncidentRequest {
-        target: "hosts/h1/targets/host".into(),
+        target: format!("hosts/{host}/targets/host"),
         severity: severity.into(),
         summary: summary.into(),
     };
@@ -91,9 +91,9 @@ async fn a_matter_is_told_from_beginning_to_end_once_and_a_busy_receiver_is_aske
          [[notify.route]]\nreceivers = [\"hook\"]\nseverity = \"high\"\nmoments = [\"opened\", \"needs_person\", \"resolved\"]\n"
     ))
     .await;
-    let _session = with_host(&fleet).await;
-    report(&fleet, "low", "not worth a message").await;
-    let incident = report(&fleet, "critical", "it smells of smoke").await;
+    let _sessions = (with_host(&fleet, "h1").await, with_host(&fleet, "h2").await);
+    report(&fleet, "h2", "low", "not worth a message").await;
+    let incident = report(&fleet, "h1", "critical", "it smells of smoke").await;
     let (head, refused) = next(&mut got).await;
     assert!(head.starts_with("post /in http/1.1") && head.contains("application/cloudevents+json"), "{head}");
     let (_, opened) = next(&mut got).await;
