@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::optional_span;
+use super::{Profile, optional_span};
 use crate::incident::Severity;
 use crate::time::span;
 use crate::{HostId, RepairName, RuleName, ServiceName, TargetName};
