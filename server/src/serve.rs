@@ -364,16 +364,17 @@ async fn bind(what: &'static str, wanted: SocketAddr, last: Option<SocketAddr>) 
     TcpListener::bind(wanted).await.map_err(|source| ServeError::Bind { what, address: wanted, source })
 }
 
-/// Opens the port for browsers. Where nobody chose one, a taken one is no reason not to start.
+/// Opens the port for browsers: where nobody chose one, the one of the last time, else the usual one; that it is taken is no
+/// reason not to start.
 async fn bind_http(wanted: HttpListen, last: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
     const WHAT: &str = "browsers";
     match wanted {
         HttpListen::Off => Ok(None),
         HttpListen::At(address) => bind(WHAT, address, last).await.map(Some),
-        HttpListen::Usual => match TcpListener::bind(HttpListen::USUAL).await {
+        HttpListen::Usual => match TcpListener::bind(last.unwrap_or(HttpListen::USUAL)).await {
             Ok(listener) => Ok(Some(listener)),
             Err(error) => {
-                let usual = HttpListen::USUAL;
+                let usual = last.unwrap_or(HttpListen::USUAL);
                 tracing::info!(target: "prunella::server", %usual, %error, "the usual port for browsers is taken; taking another");
                 bind(WHAT, SocketAddr::new(usual.ip(), 0), last).await.map(Some)
             }

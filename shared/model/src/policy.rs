@@ -15,11 +15,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Dependency;
-use crate::incident::Severity;
 use crate::step::Risk;
 use crate::time::span;
 use crate::window::{DayHours, Window};
-use crate::{GroupName, HostId, MaintenanceName, RepairName, RuleName, ServiceName, TargetName};
+use crate::{GroupName, HostId, MaintenanceName, RepairName, RuleName, ServiceName};
 
 pub use crate::scope::Scope;
 pub use range::OutOfRange;
