@@ -27,7 +27,7 @@ pub(super) static RENEW_CERTIFICATE: UsesPart = UsesPart {
     cost: SLOW,
 };
 
-const CERTIFICATE: &[(Cause, f64)] = &[];
+const CERTIFICATE: &[(Cause, f64)] = &[(Cause::Certificate, 0.8)];
 
 /// A standby takes over.
 pub(super) static PROMOTE_STANDBY: UsesPart = UsesPart {
