@@ -130,6 +130,9 @@ pub enum ServeError {
     /// The loop is gone without having said why.
     #[error("the server's loop ended unexpectedly; this is a defect: please report it with the log")]
     Lost,
+    /// Receivers of notifications cannot be reached safely.
+    #[error("[notify] needs the system's certificate authorities, which cannot be read; install ca-certificates")]
+    Notify(#[source] std::io::Error),
     /// No random bytes, no signal handlers: the system is out of something.
     #[error("the system refused something basic")]
     System(#[from] std::io::Error),
@@ -261,7 +264,8 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
         services: gated.clone(),
         feed: Arc::clone(&feed),
         clock: loaded.clock.clone(),
-    })?;
+    })
+    .map_err(ServeError::Notify)?;
     let http = http.map(|socket| {
         let tls = addresses.http.filter(|it| !http::is_local(*it)).map(|_| Arc::clone(&control.tls));
         let door = http::Door { socket, tls, names: config.public.names.clone() };

@@ -21,8 +21,8 @@ use super::transcode::Credentials;
 use super::{Gateway, api};
 use crate::rpc::listen::ANSWER_MAX;
 
-/// Open incidents that are told apart by severity and state; a fleet with more has other worries.
-const INCIDENTS_MAX: i32 = 1_000;
+/// Open incidents that are asked for at a time.
+const PAGE: i32 = 1_000;
 
 /// Serves the metrics to a viewer.
 pub(crate) async fn page(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, Problem> {
@@ -40,8 +40,17 @@ async fn collect(gateway: &Gateway, who: &Credentials) -> Result<String, Status>
     let mut healths = HealthServiceClient::new(services).max_decoding_message_size(ANSWER_MAX);
     let fleet = fleets.get_fleet(who.request(pb::GetFleetRequest {})).await?.into_inner();
     let brakes = fleets.list_brakes(who.request(pb::ListBrakesRequest {})).await?.into_inner().brakes;
-    let wanted = pb::ListIncidentsRequest { page_size: INCIDENTS_MAX, open_only: true, ..Default::default() };
-    let open = incidents.list_incidents(who.request(wanted)).await?.into_inner().incidents;
+    let mut open = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let wanted = pb::ListIncidentsRequest { page_size: PAGE, page_token, open_only: true, ..Default::default() };
+        let found = incidents.list_incidents(who.request(wanted)).await?.into_inner();
+        open.extend(found.incidents);
+        page_token = found.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
     let wanted = pb::GetHealthRequest { name: "fleet".to_owned() };
     let whole = healths.get_health(who.request(wanted)).await?.into_inner().health;
     let wanted = pb::ListHealthRequest { kind: "layers".to_owned(), ..Default::default() };

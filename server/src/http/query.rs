@@ -12,7 +12,7 @@ use crate::rpc::error;
 /// A name that the request has no field of, a value that cannot be one, or a field that no query can hold.
 pub(crate) fn fields(method: &MethodDescriptor, query: &str) -> Result<Map<String, Value>, Status> {
     let mut fields = Map::new();
-    for (name, value) in pairs(query) {
+    for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
         let input = method.input();
         let field = input.get_field_by_json_name(&name).or_else(|| input.get_field_by_name(&name));
         let Some(field) = field else {
@@ -32,15 +32,6 @@ pub(crate) fn fields(method: &MethodDescriptor, query: &str) -> Result<Map<Strin
         }
     }
     Ok(fields)
-}
-
-fn pairs(query: &str) -> Vec<(String, String)> {
-    // Reading pairs of texts never fails: what has no `=` is a name with an empty value.
-    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&with_query(query)).map(|it| it.0).unwrap_or_default()
-}
-
-fn with_query(query: &str) -> http::Uri {
-    format!("/?{query}").parse().unwrap_or_default()
 }
 
 fn one(field: &FieldDescriptor, text: &str) -> Result<Value, Status> {

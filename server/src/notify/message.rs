@@ -85,6 +85,55 @@ impl Moment {
     }
 }
 
+/// How grave an event about the fleet as a whole is.
+#[must_use]
+pub const fn gravity(kind: EventKind) -> Severity {
+    match kind {
+        EventKind::HealthCritical | EventKind::InvariantBroken => Severity::Critical,
+        EventKind::HostLost | EventKind::BreakerOpened => Severity::High,
+        EventKind::Paused | EventKind::GovernanceFault | EventKind::RepairQueueBacklog | EventKind::RuleBroken => {
+            Severity::Medium
+        }
+        // News, of which nobody has to do anything, and what has an incident that says how grave it is.
+        EventKind::FaultDetected
+        | EventKind::FaultPredicted
+        | EventKind::FaultJoined
+        | EventKind::Relapsed
+        | EventKind::FaultCleared
+        | EventKind::FaultClassified
+        | EventKind::CauseUpstream
+        | EventKind::RepairSelected
+        | EventKind::RepairHeld
+        | EventKind::RepairStarted
+        | EventKind::RepairEnded
+        | EventKind::RepairCancelled
+        | EventKind::RepairVerified
+        | EventKind::RolledBack
+        | EventKind::SnapshotTaken
+        | EventKind::SnapshotRestored
+        | EventKind::SnapshotVerified
+        | EventKind::Escalated
+        | EventKind::ResponseMissed
+        | EventKind::IncidentClosed
+        | EventKind::ServerStarted
+        | EventKind::DiagnosticsEnded
+        | EventKind::HostConnected
+        | EventKind::Resumed
+        | EventKind::ModeChanged
+        | EventKind::BreakerClosed
+        | EventKind::Throttled
+        | EventKind::Unthrottled
+        | EventKind::PolicyRollout
+        | EventKind::PolicyChanged
+        | EventKind::HealthImproved
+        | EventKind::HealthDegraded
+        | EventKind::HealthTrend
+        | EventKind::ShadowFault
+        | EventKind::OpportunityTaken
+        | EventKind::RepairQueueDrained => Severity::Info,
+    }
+}
+
 /// What is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
@@ -115,7 +164,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// The message about an event. `incident` is the one that it speaks of.
+    /// The message about an event. `incident` is the one that it speaks of; without one the event is as grave as
+    /// `without_incident` says.
     #[must_use]
     pub fn new(
         fleet: &str,
@@ -123,6 +173,7 @@ impl Message {
         event: &pb::Event,
         moment: Moment,
         incident: Option<&pb::Incident>,
+        without_incident: Severity,
     ) -> Self {
         let time = event.time.as_ref().map(ToString::to_string).unwrap_or_default();
         let base = dashboard.map(|it| it.trim_end_matches('/').to_owned());
@@ -131,7 +182,9 @@ impl Message {
         let id = incident.map(|it| it.name.strip_prefix("incidents/").unwrap_or(&it.name).to_owned());
         let target = event.target.as_deref().map(place).unwrap_or_default();
         let title = match (fault, moment) {
-            (Some(fault), Moment::Resolved) => format!("{target}: {}", event.message_or(&fault.summary)),
+            (Some(fault), Moment::Resolved) => {
+                format!("{target}: {}", if event.message.is_empty() { &fault.summary } else { &event.message })
+            }
             (Some(fault), _) => format!("{target}: {}", fault.summary),
             (None, _) => event.message.clone(),
         };
@@ -144,7 +197,7 @@ impl Message {
             id: event.id.clone(),
             time,
             moment,
-            severity: fault.map_or(Severity::High, |it| severity(&it.severity)),
+            severity: fault.map_or(without_incident, |it| severity(&it.severity)),
             fleet: fleet.to_owned(),
             host: event.host.as_deref().map(place).unwrap_or_default(),
             target,
@@ -159,16 +212,6 @@ impl Message {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.moment == Moment::Resolved
-    }
-}
-
-trait OrElse {
-    fn message_or(&self, other: &str) -> String;
-}
-
-impl OrElse for pb::Event {
-    fn message_or(&self, other: &str) -> String {
-        if self.message.is_empty() { other.to_owned() } else { self.message.clone() }
     }
 }
 

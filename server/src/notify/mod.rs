@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use prunella_identity::Role;
 use prunella_model::event::FleetEvent;
+use prunella_model::incident::Severity;
 use prunella_model::{FleetName, OperatorName, Timestamp};
 use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
@@ -48,7 +49,7 @@ const PROGRESS: &str = "notify/";
 /// Prefix of the records of silences.
 const SILENCES: &str = "silence/";
 
-/// Pauses between the tries of one message: the last ones are hourly news in a long outage of the receiver.
+/// Pauses between the tries of one message, in seconds: together 37 minutes, longer than most restarts of a receiver.
 const PAUSES: [u64; 9] = [1, 2, 5, 15, 30, 60, 300, 600, 1_200];
 
 /// Everything about notifications that others ask for.
@@ -59,6 +60,8 @@ pub struct Desk {
     repository: Arc<Repository<Backend>>,
     progress: Mutex<BTreeMap<String, Progress>>,
     silences: Mutex<BTreeMap<u64, Silence>>,
+    /// One change of the silences at a time.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl Desk {
@@ -72,7 +75,7 @@ impl Desk {
         let progress = Mutex::new(named.collect());
         let silences = repository.read_all::<Silence>(SILENCES).await?;
         let silences = Mutex::new(silences.into_iter().map(|(_, it)| (it.id, it)).collect());
-        Ok(Self { config, repository, progress, silences })
+        Ok(Self { config, repository, progress, silences, changing: tokio::sync::Mutex::default() })
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Progress>> {
@@ -105,19 +108,21 @@ impl Desk {
         silence: Silence,
         audit: Vec<prunella_model::record::AuditEntry>,
     ) -> Result<Silence, RepositoryError> {
-        let (silence, ended) = {
-            let mut all = self.silences.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.changing.lock().await;
+        let (id, ended) = {
+            let all = self.silences.lock().unwrap_or_else(PoisonError::into_inner);
             let ended: Vec<u64> = all.values().filter(|it| it.until <= silence.since).map(|it| it.id).collect();
-            ended.iter().for_each(|id| drop(all.remove(id)));
-            let id = all.last_key_value().map_or(0, |(id, _)| *id).max(silence.since.as_secs()) + 1;
-            let silence = Silence { id, ..silence };
-            all.insert(id, silence.clone());
-            (silence, ended)
+            (all.last_key_value().map_or(0, |(id, _)| *id).max(silence.since.as_secs()) + 1, ended)
         };
-        for id in ended {
+        let silence = Silence { id, ..silence };
+        // Stored before it holds: what a restart would forget keeps nobody from being told.
+        self.repository.write(&format!("{SILENCES}{id}"), &silence, Vec::new(), audit).await?;
+        for id in &ended {
             self.repository.remove(&format!("{SILENCES}{id}"), Vec::new(), Vec::new()).await?;
         }
-        self.repository.write(&format!("{SILENCES}{}", silence.id), &silence, Vec::new(), audit).await?;
+        let mut all = self.silences.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|id, _| !ended.contains(id));
+        all.insert(id, silence.clone());
         Ok(silence)
     }
 
@@ -130,10 +135,12 @@ impl Desk {
         id: u64,
         audit: Vec<prunella_model::record::AuditEntry>,
     ) -> Result<bool, RepositoryError> {
-        if self.silences.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).is_none() {
+        let _turn = self.changing.lock().await;
+        if !self.silences.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id) {
             return Ok(false);
         }
         self.repository.remove(&format!("{SILENCES}{id}"), Vec::new(), audit).await?;
+        self.silences.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         Ok(true)
     }
 
@@ -155,7 +162,8 @@ impl Desk {
             message: format!("a test of the notifications, sent by {by}; nothing is wrong"),
             ..Default::default()
         };
-        let message = Message::new(fleet.as_str(), self.config.dashboard.as_deref(), &event, Moment::Fleet, None);
+        let dashboard = self.config.dashboard.as_deref();
+        let message = Message::new(fleet.as_str(), dashboard, &event, Moment::Fleet, None, Severity::Info);
         let sender = Sender::new().map_err(|error| error.to_string())?;
         let secret = secret(receiver)?;
         let post = format::post(receiver, secret.as_ref().map(|it| it.as_str()), &message, None);
@@ -292,6 +300,7 @@ impl Notifier {
     }
 
     async fn message(&self, event: &FleetEvent, moment: Moment) -> Result<(Message, Option<pb::Target>), Status> {
+        let gravity = message::gravity(event.kind);
         let event = convert::event(event);
         let incident = match &event.incident {
             Some(name) if moment != Moment::Fleet => {
@@ -311,7 +320,7 @@ impl Notifier {
             None => None,
         };
         let dashboard = self.desk.config.dashboard.as_deref();
-        Ok((Message::new(self.fleet.as_str(), dashboard, &event, moment, incident.as_ref()), target))
+        Ok((Message::new(self.fleet.as_str(), dashboard, &event, moment, incident.as_ref(), gravity), target))
     }
 
     /// A request of this server itself, which may look.

@@ -332,6 +332,9 @@ async fn buttons_act_as_whoever_presses_them_and_for_nobody_else() {
         let status = press(path, format!("form_token={token}&{body}")).await.status;
         assert!((400..500).contains(&status), "{path} {body}: {status}");
     }
+    // A policy is longer than what an address may have.
+    let long = format!("form_token={token}&do=check&toml=%5Bnonsense%5D%23{}", "x".repeat(100_000));
+    assert!(press("/ui/policy", long).await.body.contains("nonsense"));
     // Checked first, and put on its way only by the other button.
     let policy = format!("form_token={token}&do=check&toml=%5Bnonsense%5D");
     assert!(press("/ui/policy", policy).await.body.contains("nonsense"));

@@ -77,7 +77,7 @@ pub(super) async fn one(visit: Visit, Path(host): Path<String>) -> Result<Markup
             }
         }
         section { h2 { "Targets" } (table(&others)) }
-        section { h2 { "Incidents" } (incidents::table(&visit, &past)) }
+        section { h2 { "Incidents" } (incidents::table(&visit, &past, "None is on record.")) }
     };
     Ok(layout::page(&visit, &host, "/ui/hosts", &body))
 }
@@ -118,7 +118,7 @@ pub(super) async fn target(visit: Visit, Path((host, target)): Path<(String, Str
         @if !it.depends_on.is_empty() { section { h2 { "Needs" } p { @for it in &it.depends_on { (place(it)) " " } } } }
         @if !it.dependents.is_empty() { section { h2 { "Is needed by" } p { @for it in &it.dependents { (place(it)) " " } } } }
         section { h2 { "What may be done to it" } p { @if it.permits.is_empty() { "Nothing: agent.toml permits no step." } @else { (it.permits.join(", ")) } } }
-        section { h2 { "Incidents" } (incidents::table(&visit, &past)) }
+        section { h2 { "Incidents" } (incidents::table(&visit, &past, "None is on record.")) }
     };
     Ok(layout::page(&visit, &format!("{host}/{target}"), "/ui/hosts", &body))
 }

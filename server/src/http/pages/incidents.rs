@@ -36,7 +36,7 @@ pub(super) async fn page(visit: Visit, Query(query): Query<BTreeMap<String, Stri
             } }
             button type="submit" { "Show" }
         }
-        (table(&visit, &found.incidents))
+        (table(&visit, &found.incidents, "None that fits."))
         @if !found.next_page_token.is_empty() {
             p { a rel="next" href={ "/ui/incidents?after=" (found.next_page_token) (if open_only { "" } else { "&all=1" }) "&severity=" (chosen) } { "Older ones" } }
         }
@@ -44,10 +44,10 @@ pub(super) async fn page(visit: Visit, Query(query): Query<BTreeMap<String, Stri
     Ok(layout::page(&visit, "Incidents", "/ui/incidents", &body))
 }
 
-/// Incidents as rows.
-pub(super) fn table(visit: &Visit, incidents: &[pb::Incident]) -> Markup {
+/// Incidents as rows; `none` is what to say when there is none.
+pub(super) fn table(visit: &Visit, incidents: &[pb::Incident], none: &str) -> Markup {
     if incidents.is_empty() {
-        return html! { p .calm { "None. Nothing is wrong that Prunella knows of." } };
+        return html! { p .calm { (none) } };
     }
     html! {
         div .scroll { table {

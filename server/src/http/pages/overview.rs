@@ -28,7 +28,7 @@ pub(super) async fn page(visit: Visit) -> Result<Markup, Failure> {
         (figures(&fleet, health.as_ref()))
         section aria-labelledby="open" {
             h2 #open { "Open incidents" }
-            (incidents::table(&visit, &open.incidents))
+            (incidents::table(&visit, &open.incidents, "None. Nothing is wrong that Prunella knows of."))
             @if !open.next_page_token.is_empty() { p { a href="/ui/incidents" { "All of them" } } }
         }
         section aria-labelledby="steer" {

@@ -25,7 +25,7 @@ use crate::http::transcode::{Credentials, Services};
 use crate::http::{Gateway, api};
 use crate::rpc::listen::ANSWER_MAX;
 
-/// The cookie that names a session. The prefix makes browsers refuse one that another host or path has set.
+/// The cookie that names a session.
 pub(super) const COOKIE: &str = "prunella-session";
 
 /// Somebody who has logged in, looking at a page.
@@ -100,8 +100,7 @@ impl Visit {
     /// A form of another site or of a session that is over.
     pub(super) async fn form(&self, headers: &HeaderMap, body: Body) -> Result<BTreeMap<String, String>, Failure> {
         let body = api::read(body).await.map_err(|it| Failure(Box::new(it.into_response())))?;
-        let pairs: Vec<(String, String)> = parse(&body);
-        let fields: BTreeMap<String, String> = pairs.into_iter().collect();
+        let fields: BTreeMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
         let same_site = headers.get("sec-fetch-site").is_none_or(|it| it == "same-origin" || it == "none");
         let token = fields.get("form_token").map(String::as_bytes).unwrap_or_default();
         let same = subtle::ConstantTimeEq::ct_eq(token, self.session.form_token.as_bytes());
@@ -111,12 +110,6 @@ impl Visit {
         }
         Ok(fields)
     }
-}
-
-fn parse(body: &[u8]) -> Vec<(String, String)> {
-    let text = String::from_utf8_lossy(body);
-    let uri: http::Uri = format!("/?{text}").parse().unwrap_or_default();
-    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).map(|it| it.0).unwrap_or_default()
 }
 
 /// A page that says what went wrong.

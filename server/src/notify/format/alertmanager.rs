@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::word;
-use crate::notify::message::Message;
+use crate::notify::message::{Message, Moment};
 
 /// Labels say what it is, and must be the same in all messages of one matter, or Alertmanager takes them for two.
 pub(super) fn body(it: &Message) -> Value {
@@ -24,12 +24,19 @@ pub(super) fn body(it: &Message) -> Value {
     if let Some(link) = &it.link {
         alert.insert("generatorURL".to_owned(), link.clone().into());
     }
-    // Without an end Alertmanager forgets it after its own resolve_timeout; an end ends it at once.
-    if it.is_over() {
-        alert.insert("endsAt".to_owned(), it.time.clone().into());
-    } else {
-        alert.insert("startsAt".to_owned(), it.time.clone().into());
-        alert.insert("endsAt".to_owned(), "2999-01-01T00:00:00Z".into());
+    // An incident lasts until we say that it is over. News about the fleet has no end that we would tell: without one
+    // Alertmanager drops it after its own resolve_timeout.
+    match it.moment {
+        Moment::Resolved => {
+            alert.insert("endsAt".to_owned(), it.time.clone().into());
+        }
+        Moment::Fleet => {
+            alert.insert("startsAt".to_owned(), it.time.clone().into());
+        }
+        Moment::Opened | Moment::NeedsPerson | Moment::Overdue => {
+            alert.insert("startsAt".to_owned(), it.time.clone().into());
+            alert.insert("endsAt".to_owned(), "2999-01-01T00:00:00Z".into());
+        }
     }
     Value::Array(vec![alert.into()])
 }

@@ -48,6 +48,12 @@ fn alertmanager_knows_both_by_the_same_labels() {
     let (begin, end) = (body(Kind::Alertmanager, Moment::Opened), body(Kind::Alertmanager, Moment::Resolved));
     assert_eq!(begin[0]["labels"], end[0]["labels"]);
     assert_eq!(end[0]["endsAt"], "2026-01-02T03:04:05Z");
+    let news = body(Kind::Alertmanager, Moment::Fleet);
+    assert_eq!(
+        (&news[0]["startsAt"], news[0].get("endsAt")),
+        (&"2026-01-02T03:04:05Z".into(), None),
+        "it must not last for ever"
+    );
     expect![[r#"{"alertname":"process_down","fleet":"home","host":"h1","prunella_key":"6740e3a0-17","severity":"critical","target":"h1/web"}"#]]
         .assert_eq(&begin[0]["labels"].to_string());
     let sent = post(&receiver(Kind::Alertmanager), Some("s"), &message(Moment::Opened), None).unwrap();
