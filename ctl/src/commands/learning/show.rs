@@ -18,7 +18,7 @@ fn percent(it: f64) -> String {
 
 pub(super) fn insights(view: &Insights, now: Time, paint: Paint) -> String {
     if view.insights.is_empty() {
-        return "Nothing was learned yet: no incident has ended.\n".to_owned();
+        return "Nothing was learned yet: no incident was repaired or went away by itself.\n".to_owned();
     }
     let mut rows = Rows::new(&["FAULT", "OF", "CAUSE", "INCIDENTS", "EVERY", "LAST", "BY ITSELF", "PERSON", "HELPS"]);
     for it in &view.insights {
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn where_nothing_is_known_nothing_is_shown() {
         let none = Insights::of(Vec::new());
-        assert_eq!(insights(&none, sample::now(), Paint(false)), "Nothing was learned yet: no incident has ended.\n");
+        assert_eq!(insights(&none, sample::now(), Paint(false)), "Nothing was learned yet: no incident was repaired or went away by itself.\n");
         let none = Predictions::of(Vec::new());
         assert!(predictions(&none, sample::now(), Paint(false)).starts_with("Nothing is expected"));
         let none = Recommendations::of(Vec::new());
@@ -200,7 +200,7 @@ mod tests {
         expect![[r#"
             h1/web  20  critical, risk high: its health is 20
 
-            Nothing was learned yet: no incident has ended.
+            Nothing was learned yet: no incident was repaired or went away by itself.
 
             EXPECTED  WHAT                                          SURE  WHY
             in 2 h    unresponsive of web from hung will come back  86 %  5 of the last 5 times it came back within 25 % of 6 h
