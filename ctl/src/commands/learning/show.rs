@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn where_nothing_is_known_nothing_is_shown() {
         let none = Insights::of(Vec::new());
-        assert_eq!(insights(&none, sample::now(), Paint(false)), "Nothing was learned yet: no incident was repaired or went away by itself.\n");
+        assert_eq!(
+            insights(&none, sample::now(), Paint(false)),
+            "Nothing was learned yet: no incident was repaired or went away by itself.\n"
+        );
         let none = Predictions::of(Vec::new());
         assert!(predictions(&none, sample::now(), Paint(false)).starts_with("Nothing is expected"));
         let none = Recommendations::of(Vec::new());
