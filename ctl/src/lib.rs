@@ -153,6 +153,12 @@ enum Verb {
     Chain(chain::ChainArgs),
 }
 
+/// Every command with its arguments, for completion, manual pages, and the tests of the documents.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// The whole program: reads the command line, runs the command, says why when it fails.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -216,8 +222,6 @@ pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Res
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn walk(command: &clap::Command, path: &str, bare: &mut Vec<String>) {
@@ -232,9 +236,9 @@ mod tests {
 
     #[test]
     fn every_page_of_help_has_an_example() {
-        Cli::command().debug_assert();
+        command().debug_assert();
         let mut bare = Vec::new();
-        walk(&Cli::command(), "prunella", &mut bare);
+        walk(&command(), "prunella", &mut bare);
         assert!(bare.is_empty(), "no example in after_help of: {bare:?}");
     }
 }

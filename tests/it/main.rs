@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected fails")]
 
+mod book;
+mod clients;
 mod crashes;
 mod demo;
 mod deploy;
+mod features;
 mod hostile;
 mod lab;
 mod mistakes;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::{kill, prunella, run, stderr, wait, with_lab};
 
 /// Runs a command on the lab's fleet, away from the runtime's only thread.
-async fn fleet(lab: &Lab, args: &[&str]) -> Output {
+pub(crate) async fn fleet(lab: &Lab, args: &[&str]) -> Output {
     let dir = lab.fleet.dir().path().display().to_string();
     let args: Vec<String> = ["--dir", &dir].into_iter().chain(args.iter().copied()).map(str::to_owned).collect();
     let ran = move || run(&args.iter().map(String::as_str).collect::<Vec<_>>());

@@ -6,7 +6,7 @@ use std::process::Command;
 /// A file longer than this is two rooms. Tests at the end of a file are not counted.
 const LINES_MAX: usize = 600;
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the workspace")
 }
 
@@ -22,7 +22,7 @@ fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn sources() -> Vec<(PathBuf, String)> {
+pub(crate) fn sources() -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     rust_files(root(), &mut files);
     assert!(files.len() > 50, "the walk found the sources");

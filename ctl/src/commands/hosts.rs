@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
@@ -19,15 +19,49 @@ Examples:
   prunella --dir ./fleet hosts                     every host
   prunella --dir ./fleet hosts web-1               one host with its targets and probes
   prunella --dir ./fleet hosts -o json
+  prunella --dir ./fleet hosts delete web-2        it is retired
 
 JSON: {\"hosts\": [{name, state, enrolment, agent_version, first_seen, last_seen, health, targets, incidents, paused,
   observe_only}]}; for one host {\"host\": {…}, \"targets\": [as `prunella targets -o json` says each]}."
 );
 
+const DELETE_HELP: &str = help!(
+    "\
+Examples:
+  prunella --dir ./fleet hosts delete web-2
+
+Its stream ends at once and its certificate is worth nothing from then on; to come back it needs a new join token.
+Its incidents stay in the history. Needs an admin. JSON: {\"deleted\": \"web-2\"}."
+);
+
 /// Arguments of `prunella hosts`.
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, args_conflicts_with_subcommands = true)]
 pub struct HostsArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Remove a host from the fleet for good.
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = DELETE_HELP)]
+struct DeleteArgs {
+    /// The host.
+    #[arg(value_name = "HOST", value_parser = names::host)]
+    host: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
     /// One host, in detail.
     #[arg(value_name = "HOST", value_parser = names::host)]
     host: Option<String>,
@@ -51,6 +85,11 @@ struct HostView {
 }
 
 #[derive(Debug, Serialize)]
+struct Deleted {
+    deleted: String,
+}
+
+#[derive(Debug, Serialize)]
 struct All {
     hosts: Vec<HostView>,
 }
@@ -62,11 +101,32 @@ struct One {
 }
 
 impl HostsArgs {
-    /// Lists hosts, or shows one.
+    /// Lists hosts, shows one, or removes one.
     ///
     /// # Errors
     /// When the system cannot run it; everything else is an exit code.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        match self.verb {
+            Some(Verb::Delete(delete)) => delete.run(common),
+            None => self.show.run(common),
+        }
+    }
+}
+
+impl DeleteArgs {
+    fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        run(async {
+            let client = Client::connect(common, &self.connection).await?;
+            client.fleet().delete_host(pb::DeleteHostRequest { name: self.host.clone() }).await?;
+            let view = Deleted { deleted: short(&self.host) };
+            show(common, &view, |_| format!("{} is no member of the fleet any more.\n", view.deleted))?;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+impl ShowArgs {
+    fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
             let client = Client::connect(common, &self.connection).await?;
             match self.host {
