@@ -20,7 +20,7 @@ Examples:
   prunella --dir ./fleet explain 17                the counter is enough while it is unambiguous
   prunella --dir ./fleet explain 6740e3a0-17 -o json
 
-JSON: {id, state, state_detail, fault: {rule, target, symptom, severity, fingerprint, since, summary}, also: [fault],
+JSON: {id, state, state_detail, severity, fault: {rule, target, symptom, severity, fingerprint, since, summary}, also: [fault],
   opened, recovered, closed, closing, upstream, diagnosis: {category, cause, cause_target, confidence, priority,
   affected, evidence, rejected, recommended}, shared: {kind, attribute, cause, failing, sharing, others_failing, others,
   rate, base_rate, chance}, response: {due, begun, missed}, attempts: [{number, repair, command, steps, because, decided, outcome,
@@ -192,6 +192,7 @@ mod tests {
               "id": "6740e3a0-20",
               "state": "diagnosing",
               "state_detail": "more evidence is needed before a cause can be named",
+              "severity": "high",
               "fault": {
                 "rule": "http_failing",
                 "target": "h1/web",

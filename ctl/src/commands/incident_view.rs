@@ -12,6 +12,8 @@ pub(super) struct IncidentView {
     pub(super) id: String,
     pub(super) state: &'static str,
     pub(super) state_detail: String,
+    /// As the worst of its faults.
+    pub(super) severity: String,
     pub(super) fault: FaultView,
     pub(super) also: Vec<FaultView>,
     pub(super) opened: Time,
@@ -191,6 +193,7 @@ impl IncidentView {
             id: short(&it.name),
             state,
             state_detail: it.state_detail,
+            severity: it.severity,
             fault: FaultView::of(it.fault.unwrap_or_default()),
             also: it.also.into_iter().map(FaultView::of).collect(),
             opened: it.open_time.into(),

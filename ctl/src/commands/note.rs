@@ -24,7 +24,7 @@ fn headline(it: &IncidentView, now: Time, paint: Paint) -> String {
     };
     let tone = if it.state == "closed" { Tone::Good } else { it.tone() };
     let first = format!("{}  {}  ", it.id, it.fault.target);
-    let second = format!("{} {}, opened {}", clean(&it.fault.severity), clean(&it.fault.rule), it.opened.relative(now));
+    let second = format!("{} {}, opened {}", clean(&it.severity), clean(&it.fault.rule), it.opened.relative(now));
     format!("{}{}\n{second}\n", paint.tone(Tone::Heading, &clean(&first)), paint.tone(tone, &state))
 }
 

@@ -71,6 +71,7 @@ pub(super) fn repaired() -> pb::Incident {
     };
     pb::Incident {
         name: "incidents/6740e3a0-17".to_owned(),
+        severity: "high".to_owned(),
         fault: fault("h3/targets/db", "process_down", "db's process ended by signal 9"),
         open_time: at(-120, 512_400),
         response: Some(pb::Response { due_time: at(-60, 512_400), begin_time: at(-120, 512_600), miss_time: None }),
@@ -133,6 +134,7 @@ pub(super) fn victim() -> pb::Incident {
     };
     pb::Incident {
         name: "incidents/6740e3a0-19".to_owned(),
+        severity: "high".to_owned(),
         fault: fault("h2/targets/api", "http_failing", "api answers 503"),
         open_time: at(-119, 0),
         state: pb::incident::State::Upstream.into(),
@@ -147,6 +149,7 @@ pub(super) fn victim() -> pb::Incident {
 pub(super) fn fresh() -> pb::Incident {
     pb::Incident {
         name: "incidents/6740e3a0-20".to_owned(),
+        severity: "high".to_owned(),
         fault: fault("h1/targets/web", "http_failing", "web does not answer"),
         open_time: at(-1, 0),
         state: pb::incident::State::Diagnosing.into(),

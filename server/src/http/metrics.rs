@@ -105,9 +105,8 @@ fn about_fleet(page: &mut Page, fleet: &pb::Fleet) {
 fn about_incidents(page: &mut Page, open: &[pb::Incident]) {
     let mut counts: BTreeMap<(String, String), u32> = BTreeMap::new();
     for it in open {
-        let severity = it.fault.as_ref().map(|it| it.severity.clone()).unwrap_or_default();
         let state = it.state().as_str_name().trim_start_matches("STATE_").to_lowercase();
-        *counts.entry((severity, state)).or_default() += 1;
+        *counts.entry((it.severity.clone(), state)).or_default() += 1;
     }
     let samples = counts
         .iter()
@@ -203,7 +202,7 @@ mod tests {
     #[test]
     fn incidents_are_counted_by_severity_and_state() {
         let incident = |severity: &str| pb::Incident {
-            fault: Some(pb::Fault { severity: severity.into(), ..Default::default() }),
+            severity: severity.into(),
             state: pb::incident::State::Held.into(),
             ..Default::default()
         };

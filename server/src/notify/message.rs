@@ -38,7 +38,8 @@ impl Moment {
     #[must_use]
     pub const fn of(kind: EventKind) -> Option<Self> {
         match kind {
-            EventKind::FaultDetected | EventKind::FaultPredicted => Some(Self::Opened),
+            // A rise is told as if the incident had been so grave at all moments that it has passed.
+            EventKind::FaultDetected | EventKind::FaultPredicted | EventKind::SeverityRaised => Some(Self::Opened),
             EventKind::Escalated => Some(Self::NeedsPerson),
             EventKind::ResponseMissed => Some(Self::Overdue),
             EventKind::IncidentClosed => Some(Self::Resolved),
@@ -83,6 +84,15 @@ impl Moment {
             | EventKind::RepairQueueDrained => None,
         }
     }
+
+    /// Where an incident stands that has become graver: the latest moment first, for of several only one is told.
+    #[must_use]
+    pub fn passed(it: &pb::Incident) -> Vec<Self> {
+        let missed = it.response.as_ref().is_some_and(|it| it.miss_time.is_some() && it.begin_time.is_none());
+        let person = it.state() == pb::incident::State::NeedsHuman;
+        let all = [(Self::NeedsPerson, person), (Self::Overdue, missed), (Self::Opened, true)];
+        all.into_iter().filter(|(_, passed)| *passed).map(|(moment, _)| moment).collect()
+    }
 }
 
 /// How grave an event about the fleet as a whole is.
@@ -98,6 +108,7 @@ pub const fn gravity(kind: EventKind) -> Severity {
         EventKind::FaultDetected
         | EventKind::FaultPredicted
         | EventKind::FaultJoined
+        | EventKind::SeverityRaised
         | EventKind::Relapsed
         | EventKind::FaultCleared
         | EventKind::FaultClassified
@@ -197,7 +208,7 @@ impl Message {
             id: event.id.clone(),
             time,
             moment,
-            severity: fault.map_or(without_incident, |it| severity(&it.severity)),
+            severity: incident.map_or(without_incident, |it| severity(&it.severity)),
             fleet: fleet.to_owned(),
             host: event.host.as_deref().map(place).unwrap_or_default(),
             target,

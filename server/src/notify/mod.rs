@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prunella_identity::Role;
-use prunella_model::event::FleetEvent;
+use prunella_model::event::{EventKind, FleetEvent};
 use prunella_model::incident::Severity;
 use prunella_model::{FleetName, OperatorName, Timestamp};
 use prunella_proto::control::v1 as pb;
@@ -166,7 +166,7 @@ impl Desk {
         let message = Message::new(fleet.as_str(), dashboard, &event, Moment::Fleet, None, Severity::Info);
         let sender = Sender::new().map_err(|error| error.to_string())?;
         let secret = secret(receiver)?;
-        let post = format::post(receiver, secret.as_ref().map(|it| it.as_str()), &message, None);
+        let post = format::post(receiver, secret.as_ref().map(|it| it.as_str()), &message, None, None);
         let post = post.ok_or("this receiver takes no tests")?;
         sender.send(&post).await.map(drop).map_err(|failed| failed.why().to_owned())
     }
@@ -236,21 +236,18 @@ impl Notifier {
     /// Deals with one event for one receiver.
     async fn take(&self, sender: &Sender, receiver: &Receiver, event: &FleetEvent) {
         let Some(moment) = Moment::of(event.kind) else { return };
-        let (message, target) = match self.message(event, moment).await {
+        let (message, passed, target) = match self.message(event, moment).await {
             Ok(it) => it,
             Err(status) => {
                 tracing::warn!(target: "prunella::notify", receiver = receiver.name, event = %event.id, why = status.message(), "an event could not be told");
                 return;
             }
         };
-        let wanted = route::receivers(&self.desk.config.route, &message, target.as_ref());
         let mut progress = self.desk.progress(&receiver.name);
-        let told = progress.told.contains_key(&message.key);
-        // Whoever was told of the beginning is told of the end, whatever the routes say by then.
-        let wanted = wanted.contains(receiver.name.as_str()) || (message.is_over() && told);
-        if !wanted || !progress.is_news(&message) {
+        let (routes, target) = (&self.desk.config.route, target.as_ref());
+        let Some(message) = route::addressed(routes, &receiver.name, &message, &passed, target, &progress) else {
             return;
-        }
+        };
         let now = self.clock.now();
         if self.desk.silences(now).iter().any(|it| it.covers(&message, now)) {
             progress.silenced += 1;
@@ -277,14 +274,16 @@ impl Notifier {
         message: &Message,
         progress: &Progress,
     ) -> Result<Option<String>, String> {
-        let told = progress.told.get(&message.key).and_then(|it| it.name.clone());
+        let told = progress.told.get(&message.key);
+        let before = told.map(|it| it.severity);
+        let told = told.and_then(|it| it.name.clone());
         let mut pauses = PAUSES.iter();
         loop {
             let tried = match secret(receiver) {
                 Err(why) => Err(Failed::Later(why)),
                 Ok(secret) => {
                     let secret = secret.as_ref().map(|it| it.as_str());
-                    let Some(post) = format::post(receiver, secret, message, told.as_deref()) else { return Ok(told) };
+                    let Some(post) = format::post(receiver, secret, message, before, told.as_deref()) else { return Ok(told) };
                     sender.send(&post).await
                 }
             };
@@ -299,8 +298,13 @@ impl Notifier {
         }
     }
 
-    async fn message(&self, event: &FleetEvent, moment: Moment) -> Result<(Message, Option<pb::Target>), Status> {
-        let gravity = message::gravity(event.kind);
+    /// What an event is told as, the moments that its incident has passed if it became graver, and its target.
+    async fn message(
+        &self,
+        event: &FleetEvent,
+        moment: Moment,
+    ) -> Result<(Message, Vec<Moment>, Option<pb::Target>), Status> {
+        let (gravity, raised) = (message::gravity(event.kind), event.kind == EventKind::SeverityRaised);
         let event = convert::event(event);
         let incident = match &event.incident {
             Some(name) if moment != Moment::Fleet => {
@@ -319,8 +323,10 @@ impl Notifier {
             }
             None => None,
         };
+        let passed = incident.as_ref().filter(|_| raised).map(Moment::passed).unwrap_or_default();
         let dashboard = self.desk.config.dashboard.as_deref();
-        Ok((Message::new(self.fleet.as_str(), dashboard, &event, moment, incident.as_ref(), gravity), target))
+        let message = Message::new(self.fleet.as_str(), dashboard, &event, moment, incident.as_ref(), gravity);
+        Ok((message, passed, target))
     }
 
     /// A request of this server itself, which may look.

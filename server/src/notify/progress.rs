@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use prunella_model::incident::Severity;
 use prunella_model::{Id, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -33,12 +34,14 @@ pub(crate) struct Progress {
 }
 
 /// What a receiver was told of one matter.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Told {
     /// What the receiver calls it; null for our own name.
     pub(crate) name: Option<String>,
     /// At which moments it was told, by name.
     pub(crate) moments: BTreeSet<String>,
+    /// How grave it was told to be, at most.
+    pub(crate) severity: Severity,
 }
 
 /// A message that did not arrive.
@@ -60,7 +63,7 @@ impl Progress {
             Moment::Fleet => true,
             Moment::Resolved => told.is_some(),
             Moment::Opened | Moment::NeedsPerson | Moment::Overdue => {
-                told.is_none_or(|it| !it.moments.contains(message.moment.as_str()))
+                told.is_none_or(|it| !it.moments.contains(message.moment.as_str()) || it.severity < message.severity)
             }
         }
     }
@@ -73,7 +76,12 @@ impl Progress {
             Moment::Fleet => {}
             Moment::Resolved => drop(self.told.remove(&message.key)),
             Moment::Opened | Moment::NeedsPerson | Moment::Overdue => {
-                let told = self.told.entry(message.key.clone()).or_default();
+                let told = self.told.entry(message.key.clone()).or_insert_with(|| Told {
+                    name: None,
+                    moments: BTreeSet::new(),
+                    severity: message.severity,
+                });
+                told.severity = told.severity.max(message.severity);
                 told.moments.insert(message.moment.as_str().to_owned());
                 told.name = name.or(told.name.take());
                 while self.told.len() > TOLD_MAX {

@@ -34,6 +34,7 @@ pub fn incident(it: &Incident, advice: &Advice) -> pb::Incident {
     };
     pb::Incident {
         name: of_incident(it.id),
+        severity: word(&it.severity()),
         fault: Some(fault(&it.fault)),
         also: it.also.iter().map(fault).collect(),
         open_time: time(it.opened_at),

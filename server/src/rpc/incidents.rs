@@ -211,7 +211,7 @@ impl Wanted {
 
     fn holds(&self, it: &Incident) -> bool {
         self.within.holds(Some(&it.fault.target.host), Some(&it.fault.target.target))
-            && (self.severities.is_empty() || self.severities.contains(&it.fault.severity))
+            && (self.severities.is_empty() || self.severities.contains(&it.severity()))
             && !(self.attempted && it.attempts.is_empty())
     }
 }
@@ -221,12 +221,8 @@ fn parse_after(id: &str) -> Result<IncidentId, Status> {
 }
 
 fn severity(field: &str, word: &str) -> Result<Severity, Status> {
-    match word {
-        "info" => Ok(Severity::Info),
-        "low" => Ok(Severity::Low),
-        "medium" => Ok(Severity::Medium),
-        "high" => Ok(Severity::High),
-        "critical" => Ok(Severity::Critical),
-        _ => Err(error::invalid(field, format!("{word:?} is none of info, low, medium, high and critical"))),
-    }
+    Severity::ALL
+        .into_iter()
+        .find(|it| it.as_str() == word)
+        .ok_or_else(|| error::invalid(field, format!("{word:?} is none of info, low, medium, high and critical")))
 }

@@ -88,9 +88,6 @@ use topology::Topology;
 const LOOKS_EACH: usize = 8;
 const LOOKS_MORE: usize = 64;
 
-/// How often one step goes through the queue: what it lets through may free a place for others, rarely more than once.
-const QUEUE_PASSES: u32 = 4;
-
 /// A start of the server with a fleet that has a history.
 #[derive(Debug, Clone)]
 struct Cold {
@@ -319,32 +316,6 @@ impl Engine {
             looks -= 1;
         }
         self.timers.set(Timer::Fleet, self.now, self.now);
-    }
-
-    /// Lets queued repairs through until a brake of the fleet holds one.
-    fn serve_queue(&mut self) {
-        for _ in 0..QUEUE_PASSES {
-            if !std::mem::take(&mut self.freed) {
-                return;
-            }
-            let mut after = None;
-            loop {
-                let next = match after {
-                    None => self.queue.first().copied(),
-                    Some(place) => {
-                        let beyond = (std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded);
-                        self.queue.range(beyond).next().copied()
-                    }
-                };
-                let Some(place) = next else { break };
-                self.advance_under_its_policy(place.1);
-                if self.queue.contains(&place) {
-                    break;
-                }
-                after = Some(place);
-            }
-            self.settle_woken();
-        }
     }
 
     /// When to call [`Engine::step`] with [`Event::Tick`] if nothing happens before.

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use prunella_model::event::EventKind;
-use prunella_model::incident::Severity;
+use prunella_model::incident::{IncidentState, Severity};
 use prunella_model::{IncidentId, Timestamp};
 
 use crate::Engine;
+use crate::incident::verify::TICK_MOST;
 use crate::timers::Timer;
 use crate::view::{QueueState, QueueView};
 
@@ -16,6 +17,9 @@ const BACKLOG_AFTER: Duration = Duration::from_secs(600);
 
 /// A repair that has waited this long while others were let through is starving.
 const STARVING_AFTER: Duration = Duration::from_secs(1_800);
+
+/// How often one step goes through the queue: what it lets through may free a place for others, rarely more than once.
+const PASSES: u32 = 4;
 
 /// How often a queue that is not worked off is looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -27,6 +31,46 @@ pub(crate) struct QueueWatch {
 }
 
 impl Engine {
+    /// Lets queued repairs through until a brake of the fleet holds one.
+    pub(crate) fn serve_queue(&mut self) {
+        for _ in 0..PASSES {
+            if !std::mem::take(&mut self.freed) {
+                return;
+            }
+            self.serve_once();
+            self.settle_woken();
+        }
+    }
+
+    fn serve_once(&mut self) {
+        let (mut after, mut looked_at) = (None, None);
+        loop {
+            let next = match after {
+                None => self.queue.first().copied(),
+                Some(place) => {
+                    let beyond = (std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded);
+                    self.queue.range(beyond).next().copied()
+                }
+            };
+            let Some(place) = next else { break };
+            if looked_at.is_some_and(|graver| place.0 > graver) {
+                // What goes first is looked at once more before it is repaired. Whatever is less grave must not overtake it
+                // meanwhile, nor wait long for a host that does not answer.
+                self.timers.sooner(Timer::Fleet, self.now.after(TICK_MOST), self.now);
+                break;
+            }
+            self.advance_under_its_policy(place.1);
+            if self.queue.contains(&place) {
+                break;
+            }
+            let case = self.cases.get(&place.1);
+            if case.is_some_and(|case| case.it.state == IncidentState::Diagnosing) {
+                looked_at = Some(place.0);
+            }
+            after = Some(place);
+        }
+    }
+
     /// A repair has begun to wait for the fleet.
     pub(crate) fn queued(&mut self, id: IncidentId) {
         let now = self.now;

@@ -93,12 +93,7 @@ impl Engine {
         let Some(key) = self.find(target) else { return Reply::NotFound { what: format!("target {target}") } };
         if let Some(id) = self.target_at(key).incident {
             let fault = self.filed(key, REPORTED, severity, summary.clone());
-            if let Some(case) = self.cases.get_mut(&id)
-                && case.it.also.iter().all(|it| it.rule.as_str() != REPORTED)
-            {
-                case.it.also.push(fault);
-            }
-            self.touched(id);
+            self.join_reported(id, fault);
             let subject = self.subject(key);
             self.audit_as(format!("operator/{by}"), "reported", subject, Some(id), summary);
             return Reply::Done {

@@ -14,6 +14,8 @@ pub enum EventKind {
     FaultPredicted,
     /// Another fault of the same target joined an open incident.
     FaultJoined,
+    /// An incident became graver: a fault joined that is worse than those before.
+    SeverityRaised,
     /// A fault that a repair had healed came back while it was on probation.
     Relapsed,
     /// A fault's symptom went away.
@@ -100,10 +102,11 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::FaultDetected,
         Self::FaultPredicted,
         Self::FaultJoined,
+        Self::SeverityRaised,
         Self::Relapsed,
         Self::FaultCleared,
         Self::FaultClassified,
@@ -154,6 +157,7 @@ impl EventKind {
             Self::FaultDetected => "fault_detected",
             Self::FaultPredicted => "fault_predicted",
             Self::FaultJoined => "fault_joined",
+            Self::SeverityRaised => "severity_raised",
             Self::Relapsed => "relapsed",
             Self::FaultCleared => "fault_cleared",
             Self::FaultClassified => "fault_classified",
@@ -205,6 +209,7 @@ impl EventKind {
             Self::FaultDetected
             | Self::FaultPredicted
             | Self::FaultJoined
+            | Self::SeverityRaised
             | Self::Relapsed
             | Self::FaultCleared
             | Self::ShadowFault
@@ -250,6 +255,7 @@ impl EventKind {
             Self::FaultDetected
             | Self::FaultPredicted
             | Self::FaultJoined
+            | Self::SeverityRaised
             | Self::Relapsed
             | Self::FaultCleared
             | Self::FaultClassified

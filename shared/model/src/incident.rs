@@ -27,6 +27,23 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// All severities, the least first.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// Its name in output and filters.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// What kind of trouble a diagnosis speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -462,4 +479,17 @@ pub struct Incident {
     /// What it promises, when it is no fault but an opportunity.
     #[serde(default)]
     pub optimisation: Option<Optimisation>,
+}
+
+impl Incident {
+    /// Its faults, the first one first.
+    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
+        std::iter::once(&self.fault).chain(&self.also)
+    }
+
+    /// How grave it is: as the worst of its faults.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.also.iter().map(|fault| fault.severity).fold(self.fault.severity, Severity::max)
+    }
 }

@@ -14,7 +14,7 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>) -> Result<Markup
     let fault = it.fault.clone().unwrap_or_default();
     let closed = it.state() == pb::incident::State::Closed;
     let body = html! {
-        h1 { (severity(&fault.severity)) " " (fault.summary) }
+        h1 { (severity(&it.severity)) " " (fault.summary) }
         p {
             (state(&it)) " " (it.state_detail) " · " (place(&fault.target)) " · rule " code { (fault.rule) }
             " · opened " (ago(visit.now, it.open_time.as_ref()))

@@ -57,7 +57,7 @@ pub(super) fn table(visit: &Visit, incidents: &[pb::Incident], none: &str) -> Ma
                     @let fault = it.fault.clone().unwrap_or_default();
                     tr {
                         td { a href={ "/ui/incidents/" (id(&it.name)) } { (id(&it.name)) } }
-                        td { (severity(&fault.severity)) }
+                        td { (severity(&it.severity)) }
                         td { (place(&fault.target)) }
                         td { (fault.summary) }
                         td { (state(it)) }

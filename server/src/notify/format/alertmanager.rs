@@ -1,16 +1,25 @@
 //! `POST /api/v2/alerts` of Alertmanager.
 
+use prunella_model::incident::Severity;
 use serde_json::{Map, Value, json};
 
-use super::word;
 use crate::notify::message::{Message, Moment};
 
-/// Labels say what it is, and must be the same in all messages of one matter, or Alertmanager takes them for two.
-pub(super) fn body(it: &Message) -> Value {
+/// Labels say what it is, and must be the same in all messages of one matter, or Alertmanager takes them for two. So when it
+/// is graver than it was told to be, the alert of `before` ends.
+pub(super) fn body(it: &Message, before: Option<Severity>) -> Value {
+    let mut alerts = vec![alert(it)];
+    if let Some(severity) = before.filter(|before| *before != it.severity) {
+        alerts.push(alert(&Message { severity, moment: Moment::Resolved, ..it.clone() }));
+    }
+    Value::Array(alerts)
+}
+
+fn alert(it: &Message) -> Value {
     let alert = if it.rule.is_empty() { "prunella_fleet" } else { &it.rule };
     let mut labels = Map::from_iter([
         ("alertname".to_owned(), alert.into()),
-        ("severity".to_owned(), word(it.severity).into()),
+        ("severity".to_owned(), it.severity.as_str().into()),
         ("fleet".to_owned(), it.fleet.clone().into()),
         ("prunella_key".to_owned(), it.key.clone().into()),
     ]);
@@ -38,5 +47,5 @@ pub(super) fn body(it: &Message) -> Value {
             alert.insert("endsAt".to_owned(), "2999-01-01T00:00:00Z".into());
         }
     }
-    Value::Array(vec![alert.into()])
+    alert.into()
 }

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::word;
 use crate::notify::message::Message;
 
 pub(super) fn body(it: &Message) -> Value {
@@ -15,7 +14,7 @@ pub(super) fn body(it: &Message) -> Value {
         "time": it.time,
         "datacontenttype": "application/json",
         "data": {
-            "key": it.key, "severity": word(it.severity), "host": it.host, "target": it.target, "rule": it.rule,
+            "key": it.key, "severity": it.severity.as_str(), "host": it.host, "target": it.target, "rule": it.rule,
             "title": it.title, "text": it.text, "link": it.link,
         },
     })

@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::word;
 use crate::notify::message::Message;
 
 /// The longest summary that Jira takes, in characters.
@@ -26,7 +25,7 @@ pub(super) fn request(it: &Message, project: &str, told: Option<&str>) -> Option
                 "issuetype": { "name": "Task" },
                 "summary": summary,
                 "description": format!("{}{link}", it.text),
-                "labels": ["prunella", format!("severity-{}", word(it.severity))],
+                "labels": ["prunella", format!("severity-{}", it.severity.as_str())],
             });
             Some(("/rest/api/2/issue".to_owned(), json!({ "fields": fields })))
         }

@@ -26,9 +26,15 @@ pub struct Post {
 }
 
 /// A message as a receiver of this kind takes it; null when it takes nothing at this moment. `secret` is what its file
-/// holds, and `told` what the receiver called this matter when it was told first.
+/// holds, `before` how grave the receiver was told that this matter is, and `told` what it called it then.
 #[must_use]
-pub fn post(receiver: &Receiver, secret: Option<&str>, message: &Message, told: Option<&str>) -> Option<Post> {
+pub fn post(
+    receiver: &Receiver,
+    secret: Option<&str>,
+    message: &Message,
+    before: Option<Severity>,
+    told: Option<&str>,
+) -> Option<Post> {
     let url = receiver.url.trim_end_matches('/').to_owned();
     let bearer = secret.map(|it| format!("Bearer {it}"));
     match receiver.kind {
@@ -42,7 +48,7 @@ pub fn post(receiver: &Receiver, secret: Option<&str>, message: &Message, told: 
             url: format!("{url}/api/v2/alerts"),
             content_type: "application/json",
             authorization: bearer,
-            body: alertmanager::body(message),
+            body: alertmanager::body(message, before),
         }),
         Kind::Slack => Some(Post {
             url: receiver.url.clone(),
@@ -74,17 +80,6 @@ pub fn name_of(kind: Kind, answer: &[u8]) -> Option<String> {
     match kind {
         Kind::Jira => jira::key(answer),
         Kind::Webhook | Kind::Alertmanager | Kind::Slack | Kind::PagerDuty => None,
-    }
-}
-
-/// The severity's name.
-const fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
     }
 }
 

@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::word;
 use crate::notify::message::Message;
 
 pub(super) fn body(it: &Message) -> Value {
     let state = if it.is_over() { "over" } else { it.moment.as_str() };
-    let title = format!("[{}] {} — {state}", word(it.severity), it.title);
+    let title = format!("[{}] {} — {state}", it.severity.as_str(), it.title);
     let link = it.link.as_ref().map(|link| format!("\n<{link}|{}>", it.key)).unwrap_or_default();
     json!({
         "text": escaped(&title),

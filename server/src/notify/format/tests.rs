@@ -32,7 +32,7 @@ fn receiver(kind: Kind) -> Receiver {
 }
 
 fn body(kind: Kind, moment: Moment) -> Value {
-    post(&receiver(kind), Some("s3cret"), &message(moment), None).unwrap().body
+    post(&receiver(kind), Some("s3cret"), &message(moment), None, None).unwrap().body
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn alertmanager_knows_both_by_the_same_labels() {
     );
     expect![[r#"{"alertname":"process_down","fleet":"home","host":"h1","prunella_key":"6740e3a0-17","severity":"critical","target":"h1/web"}"#]]
         .assert_eq(&begin[0]["labels"].to_string());
-    let sent = post(&receiver(Kind::Alertmanager), Some("s"), &message(Moment::Opened), None).unwrap();
+    let sent = post(&receiver(Kind::Alertmanager), Some("s"), &message(Moment::Opened), None, None).unwrap();
     assert_eq!(
         (sent.url.as_str(), sent.authorization.as_deref()),
         ("https://r.example/api/v2/alerts", Some("Bearer s"))
@@ -71,14 +71,14 @@ fn slack_is_given_no_markup_from_outside() {
 
 #[test]
 fn jira_has_one_issue_for_a_matter_and_comments_for_the_rest() {
-    let first = post(&receiver(Kind::Jira), Some("ada:key"), &message(Moment::NeedsPerson), None).unwrap();
+    let first = post(&receiver(Kind::Jira), Some("ada:key"), &message(Moment::NeedsPerson), None, None).unwrap();
     assert_eq!(first.url, "https://r.example/rest/api/2/issue");
     assert_eq!(first.authorization.as_deref(), Some("Basic YWRhOmtleQ=="));
     assert_eq!(first.body["fields"]["project"]["key"], "OPS");
-    let then = post(&receiver(Kind::Jira), None, &message(Moment::Resolved), Some("OPS-7")).unwrap();
+    let then = post(&receiver(Kind::Jira), None, &message(Moment::Resolved), None, Some("OPS-7")).unwrap();
     assert_eq!(then.url, "https://r.example/rest/api/2/issue/OPS-7/comment");
     assert_eq!(
-        post(&receiver(Kind::Jira), None, &message(Moment::Resolved), None),
+        post(&receiver(Kind::Jira), None, &message(Moment::Resolved), None, None),
         None,
         "no issue only to say that it is over"
     );
@@ -96,4 +96,14 @@ fn a_webhook_gets_a_cloud_event() {
         (&"6740e3a0-99".into(), &"/prunella/home".into(), &"prunella.overdue".into())
     );
     assert_eq!((&it["subject"], &it["data"]["rule"]), (&"h1/web".into(), &"process_down".into()));
+}
+
+#[test]
+fn alertmanager_forgets_the_alert_of_what_has_become_graver() {
+    let post = post(&receiver(Kind::Alertmanager), None, &message(Moment::NeedsPerson), Some(Severity::Medium), None);
+    let body = post.unwrap().body;
+    assert_eq!((&body[0]["labels"]["severity"], &body[0]["endsAt"]), (&"critical".into(), &"2999-01-01T00:00:00Z".into()));
+    assert_eq!((&body[1]["labels"]["severity"], &body[1]["endsAt"]), (&"medium".into(), &"2026-01-02T03:04:05Z".into()));
+    let same = super::post(&receiver(Kind::Alertmanager), None, &message(Moment::Resolved), Some(Severity::Critical), None);
+    assert_eq!(same.unwrap().body.as_array().map(Vec::len), Some(1));
 }

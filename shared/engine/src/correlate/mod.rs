@@ -271,6 +271,7 @@ impl Engine {
         (diagnosis.cause_target, diagnosis.confidence) = (cause_target, confidence);
         diagnosis.recommended.clear();
         self.blame(id, key, diagnosis);
+        self.as_grave_as(shared, id);
     }
 
     /// The place under which the incident of an attribute is kept.

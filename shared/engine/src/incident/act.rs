@@ -76,7 +76,8 @@ impl Engine {
         self.note_repair(id, cause, &plan);
         let generation = self.generation();
         if let Some(case) = self.cases.get_mut(&id) {
-            case.queue_since = None;
+            // The next in the queue may have waited for this one.
+            self.freed |= case.queue_since.take().is_some();
             case.it.attempts.push(Attempt {
                 number,
                 repair: plan.repair.clone(),

@@ -4,6 +4,7 @@ mod act;
 mod agent;
 mod close;
 mod consider;
+mod join;
 pub(crate) mod learn;
 mod open;
 mod outcome;
@@ -127,7 +128,7 @@ impl Case {
 
     /// Its faults, the first one first.
     pub(crate) fn faults(&self) -> impl Iterator<Item = &Fault> {
-        std::iter::once(&self.it.fault).chain(&self.it.also)
+        self.it.faults()
     }
 
     /// Whether nothing but its host's agent is the trouble.
@@ -137,7 +138,7 @@ impl Case {
 
     /// The worst severity among its faults.
     pub(crate) fn severity(&self) -> Severity {
-        self.it.also.iter().map(|fault| fault.severity).fold(self.it.fault.severity, Severity::max)
+        self.it.severity()
     }
 
     /// Whether something is being done to its target, or was just done.

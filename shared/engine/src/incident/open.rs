@@ -1,4 +1,4 @@
-//! Opening incidents, and joining faults to those that are open.
+//! Opening incidents.
 
 use prunella_model::event::EventKind;
 use prunella_model::incident::{Fault, Incident, IncidentState, Optimisation, Response, Severity, Stage};
@@ -11,9 +11,6 @@ use crate::knowledge::fingerprint;
 use crate::rules::{self, Judgement, Symptom};
 use crate::target::Life;
 use crate::timers::Timer;
-
-/// The most faults that one incident names beside its first.
-const ALSO_MAX: usize = 8;
 
 impl Engine {
     /// Judges a target by every rule, opens or joins an incident, and wakes what waits for the target.
@@ -211,47 +208,5 @@ impl Engine {
         self.touched(id);
         self.woken.insert(id);
         id
-    }
-
-    /// Adds faults to an incident that is open already, where they bear on it.
-    fn join(&mut self, id: IncidentId, present: Vec<(usize, Symptom)>) {
-        let Some(case) = self.cases.get(&id) else { return };
-        let listens = match case.it.state {
-            IncidentState::Diagnosing
-            | IncidentState::Upstream { .. }
-            | IncidentState::Held
-            | IncidentState::NeedsHuman { .. }
-            | IncidentState::Probation { .. } => case.it.optimisation.is_none(),
-            // What a repair in progress stirs up is judged by verification.
-            IncidentState::Repairing { .. } | IncidentState::Verifying { .. } | IncidentState::Closed(_) => false,
-        };
-        if !listens {
-            return;
-        }
-        let key = case.key;
-        for (rule, symptom) in present {
-            let name = self.rule_name(rule);
-            let Some(case) = self.cases.get(&id) else { return };
-            let known = std::iter::once(&case.it.fault).chain(&case.it.also).any(|it| it.rule.as_str() == name);
-            if known || case.it.also.len() >= ALSO_MAX {
-                continue;
-            }
-            let fault = self.fault(key, rule, symptom);
-            let summary = fault.summary.clone();
-            let first = self.cases.get(&id).is_some_and(Case::only_agent)
-                && !rules::RULES.get(rule).is_some_and(|rule| rule.about_agent());
-            if let Some(case) = self.cases.get_mut(&id) {
-                // What the agent watches matters more than how well it does so, whichever was found first.
-                let other = if first { std::mem::replace(&mut case.it.fault, fault) } else { fault };
-                case.it.also.push(other);
-            }
-            self.set_response(id);
-            if first {
-                self.enter_state(id, IncidentState::Diagnosing);
-            }
-            self.audit("fault_joined", key, Some(id), summary.clone());
-            self.announce(EventKind::FaultJoined, Some(key), Some(id), summary);
-            self.touched(id);
-        }
     }
 }

@@ -11,16 +11,6 @@ use crate::cause::Cause;
 use crate::key::Key;
 use crate::timers::Timer;
 
-const fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Critical => "critical",
-        Severity::High => "high",
-        Severity::Medium => "medium",
-        Severity::Low => "low",
-        Severity::Info => "info",
-    }
-}
-
 impl Engine {
     /// Sets until when an incident must be responded to: when it is opened, when a fault joins it, after a start.
     pub(crate) fn set_response(&mut self, id: IncidentId) {
@@ -99,7 +89,7 @@ impl Engine {
         let line = format!(
             "nothing was begun within {}, the time to respond to {} faults: {waits}",
             crate::text::span(within),
-            word(severity)
+            severity.as_str()
         );
         self.audit("response_missed", key, Some(id), line.clone());
         self.announce(EventKind::ResponseMissed, Some(key), Some(id), line);

@@ -386,7 +386,11 @@ impl World {
                 Request::Cancel { incident: incidents.get(place).copied().unwrap_or_default(), why }
             }
             "diagnose" => Request::Diagnose { scope: scope() },
-            "report" => Request::Report { target: target(words.0[1]), severity: Severity::High, summary: rest(2) },
+            "report" => {
+                let named = Severity::ALL.into_iter().find(|it| words.0.get(2) == Some(&it.as_str()));
+                let (severity, summary) = (named.unwrap_or(Severity::High), rest(if named.is_some() { 3 } else { 2 }));
+                Request::Report { target: target(words.0[1]), severity, summary }
+            }
             other => panic!("cannot ask for {other:?}"),
         };
         self.step(Event::Request { token: 1, by, request });

@@ -25,7 +25,7 @@ impl World {
                         it.id,
                         it.fault.rule,
                         it.fault.target,
-                        it.fault.severity,
+                        it.severity(),
                         state(&it.state),
                         also.join(", "),
                         affected.collect::<Vec<_>>().join(", ")
