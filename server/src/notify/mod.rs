@@ -283,7 +283,9 @@ impl Notifier {
                 Err(why) => Err(Failed::Later(why)),
                 Ok(secret) => {
                     let secret = secret.as_ref().map(|it| it.as_str());
-                    let Some(post) = format::post(receiver, secret, message, before, told.as_deref()) else { return Ok(told) };
+                    let Some(post) = format::post(receiver, secret, message, before, told.as_deref()) else {
+                        return Ok(told);
+                    };
                     sender.send(&post).await
                 }
             };

@@ -139,7 +139,10 @@ mod tests {
             "it is told anew, and to whom it was not grave enough"
         );
         assert_eq!(tell(Severity::Critical, Moment::Opened, &person), [""; 0], "once");
-        assert_eq!(tell(Severity::Critical, Moment::Resolved, &[]), ["chat resolved", "oncall resolved", "log resolved"]);
+        assert_eq!(
+            tell(Severity::Critical, Moment::Resolved, &[]),
+            ["chat resolved", "oncall resolved", "log resolved"]
+        );
         assert_eq!(tell(Severity::High, Moment::Opened, &[Moment::Opened]), ["log opened"], "what heals wakes nobody");
     }
 

@@ -102,8 +102,15 @@ fn a_webhook_gets_a_cloud_event() {
 fn alertmanager_forgets_the_alert_of_what_has_become_graver() {
     let post = post(&receiver(Kind::Alertmanager), None, &message(Moment::NeedsPerson), Some(Severity::Medium), None);
     let body = post.unwrap().body;
-    assert_eq!((&body[0]["labels"]["severity"], &body[0]["endsAt"]), (&"critical".into(), &"2999-01-01T00:00:00Z".into()));
-    assert_eq!((&body[1]["labels"]["severity"], &body[1]["endsAt"]), (&"medium".into(), &"2026-01-02T03:04:05Z".into()));
-    let same = super::post(&receiver(Kind::Alertmanager), None, &message(Moment::Resolved), Some(Severity::Critical), None);
+    assert_eq!(
+        (&body[0]["labels"]["severity"], &body[0]["endsAt"]),
+        (&"critical".into(), &"2999-01-01T00:00:00Z".into())
+    );
+    assert_eq!(
+        (&body[1]["labels"]["severity"], &body[1]["endsAt"]),
+        (&"medium".into(), &"2026-01-02T03:04:05Z".into())
+    );
+    let same =
+        super::post(&receiver(Kind::Alertmanager), None, &message(Moment::Resolved), Some(Severity::Critical), None);
     assert_eq!(same.unwrap().body.as_array().map(Vec::len), Some(1));
 }
