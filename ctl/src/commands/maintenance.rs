@@ -1,5 +1,7 @@
 //! `prunella maintenance`.
 
+mod quiet;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ Examples:
   prunella --dir ./fleet maintenance add disks groups/db --why \"new disks\" --for 2h
   prunella --dir ./fleet maintenance list
   prunella --dir ./fleet maintenance end disks
+  prunella --dir ./fleet maintenance quiet
 
 Several people may each have a maintenance of the same thing; nothing is repaired while one lasts. Windows that come again
 every week are in the policy's [maintenance.NAME], conditions that veto in its [blockers.NAME]."
@@ -66,6 +69,8 @@ enum Verb {
     List(ListArgs),
     /// End a maintenance.
     End(EndArgs),
+    /// When hosts, services and groups are used least, as it was learned.
+    Quiet(quiet::QuietArgs),
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +145,7 @@ impl MaintenanceArgs {
                 Verb::Add(args) => args.ask(common).await?,
                 Verb::List(args) => args.ask(common).await?,
                 Verb::End(args) => args.ask(common).await?,
+                Verb::Quiet(args) => args.ask(common).await?,
             };
             Ok(ExitCode::SUCCESS)
         })

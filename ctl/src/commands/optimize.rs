@@ -10,7 +10,7 @@ use super::show;
 use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::short;
-use crate::output::{Paint, Rows, Tone, clean};
+use crate::output::{Paint, Rows, Time, Tone, clean};
 
 const HELP: &str = help!(
     "\
@@ -25,7 +25,8 @@ Example:
   prunella --dir ./fleet optimize list           what could be better, best first
 
 JSON: {\"opportunities\": [{id, kind, target, summary, priority, confidence, score, repair, metric, present_value,
-  expected_value, effect, evidence: [text], safe_to_automate, not_automatic, obstacle}]}."
+  expected_value, effect, evidence: [text], safe_to_automate, not_automatic, obstacle,
+  open_time, waits_for}]}. What is safe is taken unasked, where the policy wants that, once `open_time` has come."
 );
 
 const APPLY_HELP: &str = help!(
@@ -99,6 +100,8 @@ struct OpportunityView {
     safe_to_automate: bool,
     not_automatic: Option<String>,
     obstacle: Option<String>,
+    open_time: Time,
+    waits_for: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -162,6 +165,8 @@ impl View {
             safe_to_automate: it.safe_to_automate,
             not_automatic: it.not_automatic,
             obstacle: it.obstacle,
+            open_time: it.open_time.into(),
+            waits_for: it.waits_for,
         };
         Self { opportunities: it.opportunities.into_iter().map(one).collect() }
     }
@@ -193,7 +198,11 @@ fn table(view: &View, paint: Paint) -> String {
     let whys: String = view
         .opportunities
         .iter()
-        .filter_map(|it| Some(format!("{}: not unasked: {}\n", it.id, clean(it.not_automatic.as_ref()?))))
+        .flat_map(|it| {
+            let not = it.not_automatic.as_ref().map(|why| format!("{}: not unasked: {}\n", it.id, clean(why)));
+            let waits = it.waits_for.as_ref().map(|what| format!("{}: {}\n", it.id, clean(what)));
+            not.into_iter().chain(waits)
+        })
         .collect();
     let whys = if whys.is_empty() { whys } else { format!("\n{whys}") };
     rows.print(paint) + &whys
@@ -216,24 +225,40 @@ mod tests {
     #[test]
     fn an_opportunity_says_what_it_brings_and_why_it_is_not_taken_unasked() {
         let found = pb::ListOpportunitiesResponse {
-            opportunities: vec![pb::Opportunity {
-                name: "opportunities/3f9a1c22d07be415".to_owned(),
-                kind: "disk_cleanup".to_owned(),
-                target: "hosts/h1/targets/api".to_owned(),
-                summary: "data grows".to_owned(),
-                score: 0.42,
-                repair: "clean_directory".to_owned(),
-                effect: "directory.used_percent from 80 % to about 60 %".to_owned(),
-                not_automatic: Some("agent.toml does not permit it".to_owned()),
-                obstacle: Some("agent.toml does not permit it".to_owned()),
-                ..pb::Opportunity::default()
-            }],
+            opportunities: vec![
+                pb::Opportunity {
+                    name: "opportunities/3f9a1c22d07be415".to_owned(),
+                    kind: "disk_cleanup".to_owned(),
+                    target: "hosts/h1/targets/api".to_owned(),
+                    summary: "data grows".to_owned(),
+                    score: 0.42,
+                    repair: "clean_directory".to_owned(),
+                    effect: "directory.used_percent from 80 % to about 60 %".to_owned(),
+                    not_automatic: Some("agent.toml does not permit it".to_owned()),
+                    obstacle: Some("agent.toml does not permit it".to_owned()),
+                    ..pb::Opportunity::default()
+                },
+                pb::Opportunity {
+                    name: "opportunities/00000000000000aa".to_owned(),
+                    kind: "memory_management".to_owned(),
+                    target: "hosts/h1/targets/db".to_owned(),
+                    summary: "memory grew".to_owned(),
+                    score: 0.3,
+                    repair: "restart_service".to_owned(),
+                    effect: "less".to_owned(),
+                    safe_to_automate: true,
+                    waits_for: Some("waits for the quiet hours of h1: Sun 02:00–06:00 UTC, in 5 h".to_owned()),
+                    ..pb::Opportunity::default()
+                },
+            ],
         };
         expect![[r#"
-            ID                TARGET  KIND          SCORE  REPAIR           UNASKED  EFFECT                                          WHY
-            3f9a1c22d07be415  h1/api  disk_cleanup  0.42   clean_directory  cannot   directory.used_percent from 80 % to about 60 %  data grows
+            ID                TARGET  KIND               SCORE  REPAIR           UNASKED  EFFECT                                          WHY
+            3f9a1c22d07be415  h1/api  disk_cleanup       0.42   clean_directory  cannot   directory.used_percent from 80 % to about 60 %  data grows
+            00000000000000aa  h1/db   memory_management  0.30   restart_service  safe     less                                            memory grew
 
             3f9a1c22d07be415: not unasked: agent.toml does not permit it
+            00000000000000aa: waits for the quiet hours of h1: Sun 02:00–06:00 UTC, in 5 h
         "#]]
         .assert_eq(&table(&View::of(found), Paint(false)));
         let none = View { opportunities: Vec::new() };

@@ -81,6 +81,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/prunella.control.v1.OptimiserService/ListOpportunities", Access::Viewer),
     ("/prunella.control.v1.OptimiserService/ApplyOpportunity", Access::Operator),
     ("/prunella.control.v1.OptimiserService/ListCapacities", Access::Viewer),
+    ("/prunella.control.v1.OptimiserService/ListQuietHours", Access::Viewer),
     ("/prunella.control.v1.SnapshotService/ListSnapshots", Access::Viewer),
     ("/prunella.control.v1.SnapshotService/CreateSnapshots", Access::Operator),
     ("/prunella.control.v1.SnapshotService/VerifySnapshots", Access::Viewer),

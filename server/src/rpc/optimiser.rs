@@ -1,7 +1,8 @@
 //! What is well and could be better, and what will run out.
 
 use prunella_engine::Request as Ask;
-use prunella_engine::view::{Capacity, Opportunity};
+use prunella_engine::view::{Capacity, Opportunity, QuietState, QuietView};
+use prunella_model::week::{WeekHours, WeekSpan};
 use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::optimiser_service_server::OptimiserService;
 use prunella_proto::wire::{encode_span, encode_time};
@@ -59,6 +60,39 @@ impl OptimiserService for Optimiser {
         let found = self.inbox.query(|engine, now| engine.capacities(now)).await?;
         Ok(Response::new(pb::ListCapacitiesResponse { capacities: found.iter().map(capacity).collect() }))
     }
+
+    async fn list_quiet_hours(
+        &self,
+        _: Request<pb::ListQuietHoursRequest>,
+    ) -> Result<Response<pb::ListQuietHoursResponse>, Status> {
+        let found = self.inbox.query(|engine, now| engine.quiet_hours(now)).await?;
+        Ok(Response::new(pb::ListQuietHoursResponse { quiet_hours: found.iter().map(quiet_hours).collect() }))
+    }
+}
+
+fn quiet_hours(it: &QuietView) -> pb::QuietHours {
+    let state = match it.state {
+        QuietState::Off => pb::quiet_hours::State::Off,
+        QuietState::Unknown => pb::quiet_hours::State::Unknown,
+        QuietState::None => pb::quiet_hours::State::None,
+        QuietState::Known => pb::quiet_hours::State::Known,
+    };
+    let window = |it: WeekSpan| pb::WeekWindow {
+        day: it.day.as_str().to_ascii_lowercase(),
+        from_hour: u32::from(it.from),
+        hours: u32::from(it.hours),
+    };
+    pb::QuietHours {
+        name: it.name.clone(),
+        state: state.into(),
+        about: it.about.clone(),
+        windows: it.hours.iter().flat_map(WeekHours::spans).map(window).collect(),
+        open_time: it.opens.map(encode_time),
+        close_time: it.closes.map(encode_time),
+        watched: Some(encode_span(it.watched)),
+        use_percent: it.share.map(|it| it * 100.0),
+        regularity: it.alike,
+    }
 }
 
 fn opportunity(it: &Opportunity) -> pb::Opportunity {
@@ -79,6 +113,8 @@ fn opportunity(it: &Opportunity) -> pb::Opportunity {
         safe_to_automate: it.safe,
         not_automatic: it.not_automatic.clone(),
         obstacle: it.obstacle.clone(),
+        open_time: it.opens.map(encode_time),
+        waits_for: it.waits.clone(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::detect::Watch;
 use crate::detect::trend::Trend;
 use crate::key::{at, next};
 use crate::peers::Peer;
+use crate::quiet::Use;
 use crate::target::Target;
 use crate::unusual::{Habit, Unusual};
 use crate::view::HostState;
@@ -65,6 +66,8 @@ pub(crate) struct Series {
     pub(crate) trend: Option<Box<Trend>>,
     /// What is normal for it.
     pub(crate) habit: Habit,
+    /// Of which measure of its host's use it is, if it is of one.
+    pub(crate) measure: Option<usize>,
 }
 
 /// One host.
@@ -102,6 +105,8 @@ pub(crate) struct Host {
     pub(crate) peer: Peer,
     /// Whether it is unlike itself.
     pub(crate) unusual: Unusual,
+    /// How much it is used, by the hour of the week.
+    pub(crate) usage: Use,
     /// Its open incidents.
     pub(crate) incidents: BTreeSet<IncidentId>,
     /// How many of those count for the fleet's breaker.
@@ -142,6 +147,7 @@ impl Host {
             series: Vec::new(),
             peer: Peer::default(),
             unusual: Unusual::default(),
+            usage: Use::default(),
             incidents: BTreeSet::new(),
             troubles: 0,
             repairs: VecDeque::new(),

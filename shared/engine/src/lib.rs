@@ -39,6 +39,7 @@ mod out;
 mod peers;
 mod plan;
 mod queue;
+mod quiet;
 mod repairs;
 mod requests;
 mod restore;

@@ -19,6 +19,7 @@ use crate::incident::Case;
 use crate::key::{Key, at, next};
 use crate::out::Out;
 use crate::plan::plain;
+use crate::quiet::week::Week;
 use crate::timers::{Timer, Timers};
 use crate::topology::Topology;
 use crate::{Cold, Engine, rules};
@@ -146,6 +147,7 @@ impl Engine {
             host.outages = record.outages.into();
             host.critical = record.critical.into();
             host.order_runs = record.order_runs.into();
+            host.usage.week = record.usage.as_deref().and_then(Week::of).map(Box::new);
             outages.extend(host.outages.iter().copied());
             decided.extend(host.repairs.iter().map(|(at, _)| *at));
             self.hosts.push(host);

@@ -2,6 +2,7 @@
 
 mod health;
 mod learning;
+mod quiet;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use prunella_model::{
 pub use health::{Course, HealthName, HealthView, Level, PartView, Risk, TrendView};
 pub(crate) use learning::place;
 pub use learning::{Advice, Foreseen, Help, Insight, Prediction, Recommendation, SelfRecovery, TargetOutlook};
+pub use quiet::{QuietState, QuietView};
 
 /// How a host stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -303,6 +305,10 @@ pub struct Opportunity {
     pub not_automatic: Option<String>,
     /// Why it cannot be taken at all; null when it can.
     pub obstacle: Option<String>,
+    /// When it may be taken unasked: now, or later; null when it is not, or nobody knows.
+    pub opens: Option<Timestamp>,
+    /// What it waits for until then, or why nobody knows; null when it waits for nothing or is not taken unasked.
+    pub waits: Option<String>,
 }
 
 /// Something that can run out.

@@ -22,6 +22,7 @@ pub mod snapshot;
 pub mod standing;
 pub mod step;
 pub mod time;
+pub mod week;
 pub mod window;
 
 pub use id::{

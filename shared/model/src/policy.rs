@@ -3,6 +3,7 @@
 //! What exists on a host, and what may ever be done there, is not here: that is the host's administrator's to say.
 //! Every key has a default; a file names only what differs.
 
+mod optimise;
 mod range;
 mod response;
 mod rollout;
@@ -17,10 +18,11 @@ use serde::{Deserialize, Serialize};
 use crate::host::Dependency;
 use crate::step::Risk;
 use crate::time::span;
-use crate::window::{DayHours, Window};
+use crate::window::Window;
 use crate::{GroupName, HostId, MaintenanceName, RepairName, RuleName, ServiceName};
 
 pub use crate::scope::Scope;
+pub use optimise::{OptimisePolicy, QuietPolicy};
 pub use range::OutOfRange;
 pub use response::ResponsePolicy;
 pub use rollout::{CanaryPolicy, GovernancePolicy, RolloutStage};
@@ -327,25 +329,6 @@ const fn everywhere() -> Scope {
     Scope::Fleet
 }
 
-/// What is done about things that are well and could be better.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OptimisePolicy {
-    /// Whether opportunities that are safe are taken unasked. They can always be asked for.
-    pub automatic: bool,
-    /// When they are taken unasked.
-    pub hours: DayHours,
-    /// How long an optimisation settles before what it brought is measured.
-    #[serde(with = "span")]
-    pub settle: Duration,
-}
-
-impl Default for OptimisePolicy {
-    fn default() -> Self {
-        Self { automatic: false, hours: DayHours::NIGHT, settle: Duration::from_secs(600) }
-    }
-}
-
 /// The whole policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -392,6 +375,8 @@ pub struct FleetPolicy {
     pub blockers: BTreeMap<MaintenanceName, Blocker>,
     /// What is done about things that are well and could be better.
     pub optimise: OptimisePolicy,
+    /// What the quiet hours of a host are.
+    pub quiet: QuietPolicy,
     /// What agents may do by themselves while the server cannot be reached.
     pub standing_orders: StandingOrdersPolicy,
     /// How a changed policy is rolled out. The policy in force decides, not the changed one.
@@ -423,6 +408,7 @@ impl Default for FleetPolicy {
             maintenance: BTreeMap::new(),
             blockers: BTreeMap::new(),
             optimise: OptimisePolicy::default(),
+            quiet: QuietPolicy::default(),
             standing_orders: StandingOrdersPolicy::default(),
             canary: CanaryPolicy::default(),
             governance: GovernancePolicy::default(),

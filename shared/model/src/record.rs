@@ -10,6 +10,7 @@ use crate::incident::Incident;
 use crate::knowledge::{KnowledgeRecord, PatternRecord, WishRecord};
 use crate::outcome::{Outcome, OutcomeReport};
 use crate::policy::{FleetPolicy, Mode, RolloutStage, Scope};
+use crate::week::UseRecord;
 use crate::{CommandId, Generation, HostId, MaintenanceName, OperatorName, RepairName, Timestamp};
 
 /// A command from the decision to its acknowledged outcome.
@@ -60,6 +61,9 @@ pub struct HostRecord {
     /// What its agent did lately by standing orders, newest last.
     #[serde(default)]
     pub order_runs: Vec<OrderRunRecord>,
+    /// How much it was used in each hour of the week; null before that was stored first.
+    #[serde(default)]
+    pub usage: Option<Box<UseRecord>>,
 }
 
 /// What an agent did by a standing order.

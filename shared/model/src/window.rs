@@ -37,6 +37,20 @@ pub enum Day {
 impl Day {
     /// All days, from Monday.
     pub const ALL: [Self; 7] = [Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat, Self::Sun];
+
+    /// Its first three letters: `Mon`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mon => "Mon",
+            Self::Tue => "Tue",
+            Self::Wed => "Wed",
+            Self::Thu => "Thu",
+            Self::Fri => "Fri",
+            Self::Sat => "Sat",
+            Self::Sun => "Sun",
+        }
+    }
 }
 
 /// A time of day, written `22:00`.
@@ -58,15 +72,23 @@ pub struct DayHours {
 }
 
 impl DayHours {
-    /// 02:00 to 05:00.
-    pub const NIGHT: Self = Self { from: ClockTime { minutes: 120 }, to: ClockTime { minutes: 300 } };
-
     /// Whether a time lies in it.
     #[must_use]
     pub fn contain(self, at: Timestamp) -> bool {
         let minute = at.as_micros() / 60_000_000 % DAY;
         let (from, to) = (u64::from(self.from.minutes), u64::from(self.to.minutes));
         if from < to { (from..to).contains(&minute) } else { minute >= from || minute < to }
+    }
+
+    /// The first moment from `now` on that lies in it.
+    #[must_use]
+    pub fn opens(self, now: Timestamp) -> Timestamp {
+        if self.contain(now) {
+            return now;
+        }
+        let (minute, from) = (now.as_secs() / 60, u64::from(self.from.minutes));
+        let left = (from + DAY - minute % DAY) % DAY;
+        Timestamp::from_secs((minute + left) * 60)
     }
 }
 
@@ -289,7 +311,8 @@ mod tests {
         assert!(within("22:00-01:00", 23) && within("22:00-01:00", 0) && !within("22:00-01:00", 12));
         assert!(within("00:00-00:00", 17), "the whole day");
         assert_eq!(hours("02:00-05:00").map(String::from), Ok("02:00-05:00".to_owned()));
-        assert_eq!(hours("02:00-05:00"), Ok(DayHours::NIGHT));
+        let night = hours("02:00-05:00").unwrap();
+        assert_eq!([1, 3, 6].map(|hour| night.opens(at(hour))), [at(2), at(3), at(26)]);
         for wrong in ["", "02:00", "2:00-5:00", "24:00-05:00", "02:00-05:60"] {
             assert!(hours(wrong).is_err(), "{wrong}");
         }

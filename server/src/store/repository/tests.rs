@@ -8,6 +8,7 @@ use prunella_model::record::{
     CommandRecord, HostRecord, MaintenanceRecord, ModeRecord, OrderRunRecord, PauseRecord, RolloutRecord,
 };
 use prunella_model::step::{Effect, Risk, Step, TargetStep};
+use prunella_model::week::{Hex, UseRecord};
 use prunella_model::{
     CauseName, FleetName, Generation, GroupName, MaintenanceName, OperatorName, ProbeName, RepairName, RuleName,
     TargetName, TargetRef,
@@ -114,6 +115,7 @@ fn host(name: &str) -> HostRecord {
             outcome: Outcome::Done,
             ended_at: Timestamp::from_secs(1),
         }],
+        usage: Some(Box::new(UseRecord { week: 2_900, hours: 400, skill: [1.5; 6], table: Hex(vec![0, 7, 255]) })),
     }
 }
 

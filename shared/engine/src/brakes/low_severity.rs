@@ -33,8 +33,8 @@ impl Brake for LowSeverity {
 
     fn about(&self) -> &'static str {
         "Faults of low severity that no repair may treat: nobody is called for them at once. Releases in the next window of the \
-         policy that covers the target, or after the policy's response.low; without either they are shown until they get worse \
-         or go away."
+         policy that covers the target, or after the policy's response.low; without either in the quiet hours of the host or \
+         service, and while those are not known they are shown until they get worse or go away."
     }
 
     fn class(&self) -> Class {
@@ -42,7 +42,7 @@ impl Brake for LowSeverity {
     }
 
     fn settings(&self, _policy: &FleetPolicy) -> String {
-        "response.low".to_owned()
+        "response.low, quiet".to_owned()
     }
 
     /// It holds back the call for a person, never a repair.

@@ -9,6 +9,7 @@ use crate::Engine;
 use crate::brakes::{self, Ask};
 use crate::cause::Cause;
 use crate::key::Key;
+use crate::quiet::Opening;
 use crate::timers::Timer;
 
 impl Engine {
@@ -95,10 +96,30 @@ impl Engine {
         self.announce(EventKind::ResponseMissed, Some(key), Some(id), line);
     }
 
-    /// When somebody will look at faults of low severity of a target: in the next window of the policy's that covers it.
+    /// When somebody will look at faults of low severity of a target: in the next window of the policy's that covers it, or
+    /// else in the next quiet hours; null while neither is known.
     pub(crate) fn next_window(&self, key: Key) -> Option<Timestamp> {
+        self.configured_window(key).or_else(|| match self.quiet_opening(key) {
+            Opening::Now(_) => Some(self.now),
+            Opening::At(opens, _) => Some(opens),
+            Opening::Unknown(_) => None,
+        })
+    }
+
+    fn configured_window(&self, key: Key) -> Option<Timestamp> {
         let windows = self.policy.maintenance.values().filter(|it| self.covers(&it.scope, key));
         windows.map(|it| it.opens(self.now)).min()
+    }
+
+    /// The quiet hours that a fault of low severity waits for, where nothing that is configured goes before them.
+    fn awaited_hours(&self, key: Key, severity: Severity) -> Option<String> {
+        if self.policy.response.within(severity).is_some() || self.configured_window(key).is_some() {
+            return None;
+        }
+        match self.quiet_opening(key) {
+            Opening::At(_, what) => Some(format!("waits for {what}")),
+            Opening::Now(_) | Opening::Unknown(_) => None,
+        }
     }
 
     /// Lets an incident wait that only a person can do something about, when that is of no urgency. True when it waits.
@@ -119,6 +140,10 @@ impl Engine {
         if let Release::At(at) = release {
             self.timers.set(Timer::Incident(id), at, self.now);
         }
+        let why = match self.awaited_hours(key, severity) {
+            Some(hours) => format!("{why}; {hours}"),
+            None => why.to_owned(),
+        };
         let health = self.health(key);
         self.unqueue(id);
         if let Some(case) = self.cases.get_mut(&id)
@@ -126,7 +151,7 @@ impl Engine {
         {
             case.enter(Stage::Prepare, self.now, health, "it can wait until a person has time");
         }
-        self.hold(id, vec![Hold { brake, why: why.to_owned(), since, release }]);
+        self.hold(id, vec![Hold { brake, why, since, release }]);
         self.enter_state(id, IncidentState::Held);
         true
     }

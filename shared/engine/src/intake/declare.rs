@@ -143,6 +143,7 @@ impl Engine {
             outages: it.outages.iter().copied().collect(),
             critical: it.critical.iter().copied().collect(),
             order_runs: it.order_runs.iter().cloned().collect(),
+            usage: it.usage.week.as_ref().map(|week| Box::new(week.record())),
         }
     }
 }

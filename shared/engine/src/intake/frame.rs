@@ -12,6 +12,7 @@ use crate::detect::Watch;
 use crate::detect::trend::{Keeps, Trend};
 use crate::host::Series;
 use crate::key::{Key, at};
+use crate::quiet;
 use crate::rules::{self, RULES};
 use crate::timers::Timer;
 use crate::unusual::Habit;
@@ -101,6 +102,9 @@ impl Engine {
                 Self::stirred_by(series, targets, &mut stirred);
             }
             series.habit.add(sample.value);
+            if series.measure.is_some() {
+                it.usage.measured = Some(seen_at);
+            }
             for watch in &mut series.watches {
                 let tuning = &self.tuning[watch.rule];
                 if watch.detector.feed(tuning, seen_at, sample.value) {
@@ -209,6 +213,7 @@ fn series(name: &SeriesName, target: u32, custom: &[Custom]) -> Series {
         feeds_all,
         trend,
         habit: Habit::default(),
+        measure: quiet::measure_of(name.metric.as_str()).filter(|_| name.target.is_host()),
     }
 }
 

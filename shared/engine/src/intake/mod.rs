@@ -32,6 +32,7 @@ impl Engine {
         it.clock.reset();
         it.last_frame = None;
         it.waits_at = None;
+        it.usage.gap();
         it.link = Link::Online;
         it.stream = true;
         let first = !std::mem::replace(&mut it.reported, true);
@@ -102,6 +103,9 @@ impl Engine {
     fn heard(&mut self, index: u32) {
         let it = &mut self.hosts[at(index)];
         it.last_seen = self.now;
+        if self.policy.quiet.enabled && it.count_use(index, self.now) {
+            self.out.hosts.insert(index);
+        }
         let due = self.now.after(self.policy.heartbeat);
         self.timers.ensure(Timer::Silence(index), due, self.now);
         if it.link == Link::Silent {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prunella_model::incident::{Diagnosis, Evidence, Fault, Optimisation, Severity};
+use prunella_model::week::ahead;
 use prunella_model::{IncidentId, OperatorName, RuleName, Timestamp};
 
 use super::{Place, id_of};
@@ -12,7 +13,9 @@ use crate::cause::Cause;
 use crate::diagnosis::Insight;
 use crate::event::Reply;
 use crate::incident::{Case, Forced};
+use crate::key::Key;
 use crate::plan::Plan;
+use crate::quiet::Opening;
 use crate::rules::Symptom;
 use crate::timers::Timer;
 
@@ -96,14 +99,17 @@ impl Engine {
             let message = format!("would run {} ({}); {brakes}; nothing was done", plan.repair, steps.join(", "));
             return Reply::Done { incident: None, message };
         }
-        let incident = self.take_opportunity(&place, Some(forced));
+        let incident = self.take_opportunity(&place, Some(forced), None);
         let subject = self.subject(place.key);
         self.audit_as(format!("operator/{by}"), "optimisation_asked", subject, Some(incident), why.to_owned());
         Reply::Done { incident: Some(incident), message: format!("asked for; see incident {incident}") }
     }
 
-    fn take_opportunity(&mut self, place: &Place, forced: Option<Forced>) -> IncidentId {
-        let blank = self.opportunity_case(place).it;
+    fn take_opportunity(&mut self, place: &Place, forced: Option<Forced>, unasked: Option<&str>) -> IncidentId {
+        let mut blank = self.opportunity_case(place).it;
+        if let Some(when) = unasked {
+            blank.fault.summary = format!("{}; taken unasked in {when}", blank.fault.summary);
+        }
         let id = self.open_as(place.key, blank.fault, Vec::new(), blank.optimisation);
         if let Some(case) = self.cases.get_mut(&id) {
             case.forced = forced;
@@ -122,30 +128,44 @@ impl Engine {
         }
     }
 
-    /// Takes the best opportunity that is safe, if this is a quiet hour and no brake would hold it.
+    /// When a safe opportunity is taken unasked, and what it waits for until then. Both null where the policy wants nothing
+    /// unasked.
+    pub(super) fn unasked(&self, key: Key) -> (Option<Timestamp>, Option<String>) {
+        if !self.policy.optimise.automatic {
+            return (None, None);
+        }
+        match self.unasked_opening(key) {
+            Opening::Now(_) => (Some(self.now), None),
+            Opening::At(opens, what) => (Some(opens), Some(format!("waits for {what}, {}", ahead(self.now, opens)))),
+            Opening::Unknown(why) => (None, Some(why)),
+        }
+    }
+
+    /// Takes the best opportunity that is safe, if this is a quiet hour for it and no brake would hold it.
     pub(crate) fn optimise_unasked(&mut self) {
         self.plan_optimising();
         let busy = self.cases.values().any(|case| case.it.optimisation.is_some());
         if !self.policy.optimise.automatic
-            || !self.policy.optimise.hours.contain(self.now)
+            || self.policy.optimise.hours.is_some_and(|hours| !hours.contain(self.now))
             || busy
             || self.cold.is_some()
         {
             return;
         }
-        let mut best: Option<(f64, Place)> = None;
+        let mut best: Option<(f64, Place, String)> = None;
         for place in self.places() {
+            let Opening::Now(when) = self.unasked_opening(place.key) else { continue };
             let Some(opportunity) = self.opportunity(&place).filter(|it| it.safe && it.score >= SCORE_LEAST) else {
                 continue;
             };
-            let better = best.as_ref().is_none_or(|(score, _)| opportunity.score > *score);
+            let better = best.as_ref().is_none_or(|(score, _, _)| opportunity.score > *score);
             let free = |(_, answer): (Plan, Answer)| answer.holds.is_empty() && answer.person.is_none();
             if better && self.rehearse_opportunity(&self.opportunity_case(&place)).is_ok_and(free) {
-                best = Some((opportunity.score, place));
+                best = Some((opportunity.score, place, when));
             }
         }
-        if let Some((_, place)) = best {
-            self.take_opportunity(&place, None);
+        if let Some((_, place, when)) = best {
+            self.take_opportunity(&place, None, Some(&when));
         }
     }
 

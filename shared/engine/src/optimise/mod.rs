@@ -161,6 +161,8 @@ impl Engine {
         let history = critical.then(|| "the target is critical, and nobody has seen this help there yet".to_owned());
         let not_automatic = obstacle.clone().or_else(|| found.not_automatic.clone()).or(history);
         let confidence = found.confidence * chance;
+        let safe = not_automatic.is_none();
+        let (opens, waits) = if safe { self.unasked(key) } else { (None, None) };
         Some(Opportunity {
             id: id_of(kind.name(), &target, found.part.as_ref()),
             kind: kind.name(),
@@ -174,7 +176,9 @@ impl Engine {
             expected: found.expected,
             effect: format!("{} from {} to about {}", kind.metric(), kind.text(found.now), kind.text(found.expected)),
             evidence: found.evidence.clone(),
-            safe: not_automatic.is_none(),
+            safe,
+            opens,
+            waits,
             not_automatic,
             obstacle,
             target,

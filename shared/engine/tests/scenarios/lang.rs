@@ -15,13 +15,14 @@
 //! web-1/web data 95                             a directory probe, in percent
 //! web-1/host sample cpu.used_percent 97
 //! web-1/host ramp cpu.used_percent 40 60 2h 1m   samples from one value to another, one each minute
+//! rhythm 21d h1/host=15:60:10 …                weeks of cpu.used_percent, 60 at 15:00 UTC and 10 at 03:00, for each host
 //! web-1/web log 12                             a log probe that found so many lines
 //! web-1/web certificate warning ends in 9 d · critical WHY · good        a check that judges by itself
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
 //! alone web-1/web 7 done                        its agent reports a run of a standing order by its number
 //! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · restore T FILE BYTE [dry] · cancel N · report T [SEVERITY] TEXT ·
 //! optimise KIND [dry] (the best of that kind)
-//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | opportunities | capacities | commands | knowledge | insights | predictions | recommendations | groups | rollout
+//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | opportunities | capacities | quiet | commands | knowledge | insights | predictions | recommendations | groups | rollout
 //! (any request may end with by=NAME)
 //! propose standard key=value                     a policy that is rolled out; `ask stop WHY` gives it up
 //! each h1..h12 LINE with {}
@@ -111,8 +112,9 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
             "explore" => policy.learning.explore = value == "true",
             "optimise" => {
                 policy.optimise.automatic = true;
-                policy.optimise.hours = value.to_owned().try_into().expect("hours");
+                policy.optimise.hours = (value != "learned").then(|| value.to_owned().try_into().expect("hours"));
             }
+            "quiet" => policy.quiet.enabled = value != "off",
             "settle" => policy.optimise.settle = span(),
             "anomaly_shadow" => {
                 let promoted = RuleSetting { shadow: Some(value == "true"), ..RuleSetting::default() };

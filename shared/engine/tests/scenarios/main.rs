@@ -6,6 +6,7 @@
 
 mod lang;
 mod play;
+mod rhythm;
 mod show;
 
 use std::fs;

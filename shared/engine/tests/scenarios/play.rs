@@ -118,6 +118,7 @@ impl World {
         match first {
             _ if first.starts_with('+') => self.pass(parse_span(&first[1..]).expect("a span")),
             "each" => self.each(rest),
+            "rhythm" => self.rhythm(&words),
             "policy" => {
                 self.policies += 1;
                 let mut policy = lang::policy(&words, self.policies);
@@ -231,7 +232,7 @@ impl World {
         self.step(Event::Reported { host: id.clone(), report: Box::new(report) });
     }
 
-    fn seen(&mut self, first: &str, words: &Words<'_>) {
+    pub(crate) fn seen(&mut self, first: &str, words: &Words<'_>) {
         let it = target(first);
         let probe = words.0[0];
         let now = self.now;
@@ -397,7 +398,7 @@ impl World {
     }
 
     /// Lets time pass: agents answer and say that they live, timers ring.
-    fn pass(&mut self, span: Duration) {
+    pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now.after(span);
         for _ in 0..200_000 {
             let answer = self.answers.first().map(|it| it.0);

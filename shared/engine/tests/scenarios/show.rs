@@ -96,12 +96,21 @@ impl World {
                 format!("{} {} is at {now} %, {per_day} a day, exhausted in {end}", it.target, it.metric)
             }));
         }
+        if what == "quiet" {
+            lines.extend(self.engine.quiet_hours(self.now).iter().map(|it| {
+                let share = it.share.map_or_else(String::new, |it| format!(" used by {:.0} %,", it * 100.0));
+                let alike = it.alike.map_or_else(String::new, |it| format!(" alike {it:.2},"));
+                let days = it.watched.as_secs() / 86_400;
+                format!("{} {:?},{share}{alike} {days} d: {}", it.name, it.state, it.about)
+            }));
+        }
         if what == "opportunities" {
             lines.extend(self.engine.opportunities().iter().map(|it| {
                 let safe = it.not_automatic.as_ref().map_or("safe".to_owned(), |why| format!("not unasked: {why}"));
                 let figures = format!("score {:.2} = {:.2} × {:.2}", it.score, it.priority, it.confidence);
+                let waits = it.waits.as_ref().map_or_else(String::new, |what| format!("; {what}"));
                 format!(
-                    "{} of {} by {}: {}; {}; {figures}; {safe}",
+                    "{} of {} by {}: {}; {}; {figures}; {safe}{waits}",
                     it.kind, it.target, it.repair, it.summary, it.effect
                 )
             }));

@@ -124,6 +124,9 @@ impl FleetPolicy {
             it.maybe_count(&format!("groups.{name}.minimum_healthy"), group.minimum_healthy, 0, MANY);
         }
         it.span("optimise.settle", self.optimise.settle, SECOND, DAY);
+        it.count("quiet.percent", self.quiet.percent, 1, 50);
+        // What was seen in one week only was never foretold by the week before.
+        it.span("quiet.history", self.quiet.history, DAY * 10, DAY * 90);
         it.span("standing_orders.held", self.standing_orders.held, SECOND, HOUR);
         it.count("standing_orders.runs", self.standing_orders.runs, 1, 8);
         it.span("standing_orders.lifetime", self.standing_orders.lifetime, SECOND * 60, DAY);

@@ -22,8 +22,8 @@ pub struct ResponsePolicy {
     /// For medium ones.
     #[serde(with = "span")]
     pub medium: Duration,
-    /// For low ones; null means in the next maintenance window that covers the target, and without one, whenever somebody
-    /// looks.
+    /// For low ones; null means in the next maintenance window that covers the target, without one in the next quiet hours
+    /// of its host or service, and while those are not known, whenever somebody looks.
     #[serde(with = "optional_span")]
     pub low: Option<Duration>,
 }
