@@ -114,7 +114,11 @@ impl Fleet {
         Ok(())
     }
 
-    async fn join_token(&self, host: &HostId) -> anyhow::Result<String> {
+    /// A token with which `host` joins, once.
+    ///
+    /// # Errors
+    /// When the server makes none.
+    pub async fn join_token(&self, host: &HostId) -> anyhow::Result<String> {
         let request = pb::CreateJoinTokenRequest { lifetime: None, host: host.to_string() };
         let answer = AdminServiceClient::new(self.control()).create_join_token(request).await;
         Ok(answer.with_context(|| format!("making a join token for {host}"))?.into_inner().token)

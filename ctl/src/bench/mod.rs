@@ -8,6 +8,7 @@ mod engine;
 mod figures;
 mod learn;
 mod mttr;
+mod peers;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ use crate::demo::fresh_directory;
 const EXAMPLES: &str = "\
 Examples:
   prunella bench mttr --runs 100          how soon a killed service runs again
+  prunella bench mttr --peers --runs 30   the same beside monit, supervisord, s6, runit and systemd
   prunella bench agent --seconds 60       what an agent costs at rest
   prunella bench cause ./petshop          how often the true cause of a failure is named
   prunella bench detect ./data            how well anomalies are found on labelled data

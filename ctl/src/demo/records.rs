@@ -87,9 +87,17 @@ impl Records {
         self.heard.borrow().iter().find(|(_, event)| event.kind == kind).map(|(at, _)| *at)
     }
 
-    /// Forgets everything that was heard.
-    pub fn forget(&self) {
-        self.heard.borrow_mut().clear();
+    /// When the first event of this kind about a target (its resource name) was heard, since that moment.
+    #[must_use]
+    pub fn first_since(&self, kind: &str, target: &str, since: Duration) -> Option<Duration> {
+        let heard = self.heard.borrow();
+        let its = |it: &&Heard| it.0 >= since && it.1.kind == kind && it.1.target.as_deref() == Some(target);
+        heard.iter().find(its).map(|(at, _)| *at)
+    }
+
+    /// Forgets what was heard before that moment.
+    pub fn forget_before(&self, moment: Duration) {
+        self.heard.borrow_mut().retain(|(at, _)| *at >= moment);
     }
 
     /// All incidents, open ones first.
