@@ -3,6 +3,8 @@
 # of them with that one switched off. A test must fail each time; what survives is listed, and the exit code is 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# A build of its own, so that it does not disturb the usual one.
+export CARGO_TARGET_DIR=$PWD/target/mutants
 build=$(cargo test -p prunella-engine --features mutants --lib --test scenarios --no-run 2>&1) || { echo "$build"; exit 1; }
 mapfile -t programs < <(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' <<<"$build")
 mapfile -t names < <(sed -n 's/^| `\([a-z_]*\)` | \(safety\|pacing\|consent\|do_no_harm\) .*/\1/p' docs/brakes.md)
