@@ -218,14 +218,16 @@ fn print_summary(summary: &Summary, seconds: f64, json: bool) -> anyhow::Result<
     }
     println!();
     println!(
-        "{:<24} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
-        "KIND", "FAULTS", "DETECTED", "REPAIRED", "PERSON", "PASSED", "CAUSE", "FIRST", "DOWN"
+        "{:<24} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "KIND", "FAULTS", "DETECTED", "REPAIRED", "PERSON", "PASSED", "CAUSE", "FIRST", "DOWN", "BASELINE"
     );
     for (kind, it) in &summary.kinds {
         let of = |right: u64, all: u64| if all == 0 { "—".to_owned() } else { format!("{right}/{all}") };
         let name = if it.control { format!("{kind} (control)") } else { kind.clone() };
+        let best = summary.best_baseline.and_then(|best| it.baselines_downtime_s.get(best));
+        let best = best.map_or_else(|| "—".to_owned(), |it| format!("{:.1} h", it / 3600.0));
         println!(
-            "{name:<24} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6.1} h",
+            "{name:<24} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6.1} h {best:>8}",
             it.faults,
             it.detected,
             it.repaired,
@@ -264,9 +266,9 @@ fn print_summary(summary: &Summary, seconds: f64, json: bool) -> anyhow::Result<
     if let Some(best) = summary.best_baseline {
         println!(
             "{} less downtime than {best}, {} less in the second half, {} less of what can be cured",
-            percent(summary.less_downtime),
-            percent(summary.less_downtime_learned),
-            percent(summary.less_downtime_curable)
+            with(percent(summary.less_downtime), summary.confidence_less_downtime, 100.0),
+            with(percent(summary.less_downtime_learned), summary.confidence_less_downtime_learned, 100.0),
+            with(percent(summary.less_downtime_curable), summary.confidence_less_downtime_curable, 100.0)
         );
     }
     println!("{seconds:.2} s, {:.0} host-hours/s, {:.0} steps/s", timed.host_hours_per_second, timed.steps_per_second);

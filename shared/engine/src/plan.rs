@@ -225,6 +225,15 @@ impl Engine {
         ranking.waits(urgent).then_some((ranking.wait, ranking.arms.first()?.chance))
     }
 
+    /// How likely a repair is to help an incident, by what is believed now; null when it treats nothing of it.
+    pub(crate) fn chance(&self, case: &Case, cause: Cause, repair: &RepairName) -> Option<f64> {
+        let known = crate::repairs::by_name(repair.as_str())?;
+        let prior = self.prior(case, cause, known)?;
+        let subject = self.subject_of(case.key, &case.it.fault, cause);
+        let belief = self.book.belief(&subject, &in_vain(&case.it.attempts), repair, prior, self.now);
+        Some(belief.mean())
+    }
+
     /// What must still be true on the host when the steps are carried out.
     pub(crate) fn preconditions(&self, case: &Case) -> Vec<Precondition> {
         let host = &self.hosts[at(case.key.host)];

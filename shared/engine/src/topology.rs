@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prunella_model::host::Dependency;
 use prunella_model::incident::SharedAttribute;
-use prunella_model::observation::Status;
+use prunella_model::observation::{Finding, Status};
 use prunella_model::{GroupName, IncidentId, ServiceName, TargetRef, Timestamp};
 
 use crate::Engine;
@@ -221,9 +221,27 @@ impl Engine {
         broken
     }
 
-    /// Whether blame may follow an edge: along a softened one only to what is dead by its own evidence.
+    /// Whether blame may follow an edge. In a cycle what gives no answer is blamed by what answers, though wrongly, and never
+    /// the other way round; where that does not tell them apart, a softened edge leads only to what is dead by its own
+    /// evidence.
     fn may_blame(&self, from: Key, to: Key) -> bool {
-        !self.is_soft(from, to) || self.dead(to)
+        if self.dead(to) || !self.in_one_cycle(from, to) {
+            return true;
+        }
+        match (self.is_silent(from), self.is_silent(to)) {
+            (false, true) => true,
+            (true, false) => false,
+            (true, true) | (false, false) => !self.is_soft(from, to),
+        }
+    }
+
+    /// Whether the service of a target gives no answer at all, as far as was seen last.
+    fn is_silent(&self, key: Key) -> bool {
+        let mut probes = self.target_at(key).probes.iter().filter(|probe| probe.report.kind.sees_through());
+        probes.any(|probe| {
+            let down = probe.last().is_some_and(|seen| seen.status == Status::Down);
+            down && matches!(probe.finding, Some(Finding::NoAnswer { .. } | Finding::Unreachable { .. }))
+        })
     }
 
     /// Everything broken that `key` depends on, directly or not. Contains `key` itself only in a cycle.

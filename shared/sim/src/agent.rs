@@ -101,6 +101,8 @@ pub(crate) struct Host {
     pub(crate) ledger: BTreeMap<CommandId, Entry>,
     pub(crate) executions: Vec<Execution>,
     pub(crate) spool: VecDeque<Frame>,
+    /// Whether anything here was ever seen to wait for something else.
+    pub(crate) waited: bool,
 }
 
 /// What the ward asks of the host.
@@ -407,6 +409,8 @@ fn ahead(it: &Primitive) -> i64 {
         Primitive::End(_)
         | Primitive::Stop
         | Primitive::Hang
+        | Primitive::Lock(_)
+        | Primitive::Declare(_)
         | Primitive::Answer(_)
         | Primitive::Slow(_)
         | Primitive::Corrupt

@@ -10,6 +10,7 @@ use std::time::Duration;
 use prunella_model::Timestamp;
 
 use crate::agent::Up;
+use crate::person::Says;
 use crate::rng::Rng;
 use crate::scenario::{Effect, Primitive, Where};
 use crate::truth::{Active, Need, Place, Process};
@@ -43,7 +44,7 @@ pub(crate) struct Fault {
     pub(crate) spots: BTreeSet<Spot>,
     /// How many primitives are still to come that come whatever is done before.
     regardless: usize,
-    rng: Rng,
+    pub(crate) rng: Rng,
     pub(crate) ended: Option<(Timestamp, By)>,
     /// What is known of how it was treated.
     pub(crate) judged: crate::judge::Judged,
@@ -83,7 +84,7 @@ impl World {
     }
 
     /// The places of a primitive, seen from where its fault begins.
-    fn spots(&self, (host, target): Place, place: Where) -> Vec<Spot> {
+    pub(crate) fn spots(&self, (host, target): Place, place: Where) -> Vec<Spot> {
         let it = &self.hosts[host].targets[target];
         match place {
             Where::Itself => vec![Spot::Target((host, target))],
@@ -114,7 +115,7 @@ impl World {
         }
         let kind = &self.options.scenario.kinds[it.kind];
         let harms = match &effect.primitive {
-            Primitive::Label(_) | Primitive::Stop => false,
+            Primitive::Label(_) | Primitive::Declare(_) | Primitive::Stop => false,
             other => !kind.control || other.breaks(),
         };
         it.spots.insert(spot);
@@ -148,7 +149,9 @@ impl World {
                 labels.insert(label.key.clone(), label.value.clone());
                 self.report_again(place.0);
             }
+            Primitive::Declare(declare) => self.declares(place, declare.needs, true),
             Primitive::Hang
+            | Primitive::Lock(_)
             | Primitive::Answer(_)
             | Primitive::Slow(_)
             | Primitive::Corrupt
@@ -198,7 +201,8 @@ impl World {
             Spot::Target(place) => !self.serves(*place),
         });
         match felt.copied() {
-            Some(spot) => self.call_person(spot, None),
+            // They know where they miss something, and not why.
+            Some(spot) => self.call_person(spot, None, Says { place: Some(spot), cause: None }),
             None => self.queue.push(self.now.after(CALLED / 2), Item::Called { fault }),
         }
     }

@@ -7,6 +7,7 @@ use prunella_model::incident::{Incident, IncidentState};
 use prunella_model::{IncidentId, TargetRef, Timestamp};
 
 use crate::faults::Spot;
+use crate::person::{Says, Told};
 use crate::scenario::{Expect, Kind, Spread};
 use crate::world::World;
 
@@ -76,7 +77,7 @@ impl Judge {
 }
 
 impl World {
-    fn spot_of(&self, target: &TargetRef) -> Option<Spot> {
+    pub(crate) fn spot_of(&self, target: &TargetRef) -> Option<Spot> {
         let host = self.place_of(&target.host)?;
         if target.target.is_host() {
             return Some(Spot::Host(host));
@@ -162,7 +163,7 @@ impl World {
         }
         let needs_person = matches!(incident.state, IncidentState::NeedsHuman { .. });
         if needs_person {
-            self.call_person(spot, Some(incident.id));
+            self.call_about(spot, incident);
         }
         let tried = u32::try_from(incident.attempts.len()).unwrap_or(u32::MAX);
         let Some(story) = self.judge.stories.get_mut(&incident.id) else { return };
@@ -222,12 +223,10 @@ impl World {
             return;
         }
         let kind = self.kind_of(fault);
-        let cause_right = incident.diagnosis.as_ref().map(|it| {
-            // What many places share has no place of its own.
-            let shared = self.spot_of(&it.cause_target).is_none() && kind.spread != Spread::One;
-            let there = shared || place.is_some_and(|spot| self.faults.all[fault].spots.contains(&spot));
-            there && kind.causes.contains(&it.cause)
-        });
+        let cause_right = incident
+            .diagnosis
+            .as_ref()
+            .map(|it| self.told(fault, Says { place, cause: Some(&it.cause) }) == Told::Cause);
         let repair_right = match first {
             Some(attempt) => Some(kind.cures.contains(&attempt.repair)),
             None => needs_person.then_some(kind.cures.is_empty()),

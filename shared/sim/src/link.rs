@@ -149,7 +149,9 @@ impl World {
     fn seen_by(&mut self, host: usize) -> Frame {
         let (now, served, scenario) = (self.now, self.served(host), Arc::clone(&self.options.scenario));
         let noise = self.options.seed ^ (host as u64).rotate_left(40);
-        self.hosts[host].frame(now, &served, &scenario, noise)
+        let mut frame = self.hosts[host].frame(now, &served, &scenario, noise);
+        frame.waits = self.waits_of(host);
+        frame
     }
 
     /// Something reaches the server.

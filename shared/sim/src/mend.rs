@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use prunella_model::incident::IncidentState;
+use prunella_model::CommandId;
 use prunella_model::outcome::Outcome;
 use prunella_model::step::{Step, StepKind, TargetStep};
-use prunella_model::{CommandId, IncidentId};
 
 use crate::agent::{self, Up};
-use crate::faults::{By, Spot};
+use crate::faults::By;
 use crate::truth::{GOOD, Place, Process};
 use crate::world::{Item, World};
 
@@ -108,16 +107,5 @@ impl World {
         self.hosts[place.0].targets[place.1].start(now);
         self.treated(place, step);
         self.doom(place);
-    }
-
-    /// A person mends a target by hand, if its incident is still theirs, or if users called them.
-    pub(crate) fn person(&mut self, spot: Spot, incident: Option<IncidentId>) {
-        let theirs = incident.is_none_or(|incident| {
-            let open = self.server.committed.incidents.get(&incident);
-            open.is_some_and(|it| matches!(it.state, IncidentState::NeedsHuman { .. }))
-        });
-        if theirs {
-            self.mends(spot);
-        }
     }
 }

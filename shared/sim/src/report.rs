@@ -44,6 +44,8 @@ pub struct KindReport {
     pub downtime_s: f64,
     /// The wrong first diagnoses, each with how often it was made.
     pub mistaken_for: BTreeMap<String, u64>,
+    /// The same downtime with each of the baselines in the engine's place; empty without any.
+    pub baselines_downtime_s: BTreeMap<&'static str, f64>,
     /// Incidents that were opened while it was there and should not have been, by rule.
     pub false_incidents: BTreeMap<String, u64>,
 }

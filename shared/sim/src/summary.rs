@@ -139,6 +139,12 @@ pub struct Summary {
     pub less_downtime_learned: Option<f64>,
     /// The same for the kinds that a shipped repair can cure.
     pub less_downtime_curable: Option<f64>,
+    /// The 95 % interval of [`Summary::less_downtime`] over seeds, each with its own ratio.
+    pub confidence_less_downtime: Option<Interval>,
+    /// The same of [`Summary::less_downtime_learned`].
+    pub confidence_less_downtime_learned: Option<Interval>,
+    /// The same of [`Summary::less_downtime_curable`].
+    pub confidence_less_downtime_curable: Option<Interval>,
     /// How it went with each kind.
     pub kinds: BTreeMap<String, KindReport>,
     /// How often something happened that must never happen.
@@ -166,13 +172,24 @@ impl Summary {
         for (name, kind) in runs.iter().flat_map(|run| &run.report.kinds) {
             kinds.entry(name.clone()).or_default().add(kind);
         }
+        for (baseline, report) in runs.iter().flat_map(|run| &run.baselines) {
+            for (name, kind) in &mut kinds {
+                let seconds = report.kinds.get(name).map_or(0.0, |it| it.downtime_s);
+                *kind.baselines_downtime_s.entry(baseline.as_str()).or_insert(0.0) += seconds;
+            }
+        }
+        let best_name = best.map(|it| *it.0);
+        let of_seeds = |figure: fn(&Scores) -> f64| less_of_seeds(runs, best_name?, figure);
         Some(Self {
             ok: runs.iter().all(|run| run.report.ok),
             hosts: first.hosts,
             hours: first.hours,
             seeds: runs.len(),
             faults: runs.iter().map(|run| run.report.faults).sum(),
-            best_baseline: best.map(|it| *it.0),
+            best_baseline: best_name,
+            confidence_less_downtime: of_seeds(|it| it.downtime_s),
+            confidence_less_downtime_learned: of_seeds(|it| it.downtime_learned_s),
+            confidence_less_downtime_curable: of_seeds(|it| it.downtime_curable_s),
             less_downtime: best.and_then(|it| less(judged.scores.downtime_s, it.1.scores.downtime_s)),
             less_downtime_learned: best
                 .and_then(|it| less(judged.scores.downtime_learned_s, it.1.scores.downtime_learned_s)),
@@ -185,6 +202,17 @@ impl Summary {
             runs: runs.iter().map(|run| run.report.clone()).collect(),
         })
     }
+}
+
+/// By what share the engine lost less than a baseline, with its interval over seeds.
+fn less_of_seeds(runs: &[Run], baseline: &str, figure: fn(&Scores) -> f64) -> Option<Interval> {
+    let of = |run: &Run| {
+        let (_, report) = run.baselines.iter().find(|it| it.0.as_str() == baseline)?;
+        let other = figure(&report.scores);
+        (other > 0.0).then(|| 1.0 - figure(&run.report.scores) / other)
+    };
+    let values: Vec<f64> = runs.iter().filter_map(of).collect();
+    Interval::of(&values, false)
 }
 
 #[cfg(test)]

@@ -184,9 +184,9 @@ impl Target {
         self.active.iter().any(|it| what(&it.effect.primitive))
     }
 
-    /// Whether its process gives no answer.
+    /// Whether its process gives no answer, for whatever reason.
     pub(crate) fn hangs(&self) -> bool {
-        self.works(|it| matches!(it, Primitive::Hang))
+        self.works(|it| matches!(it, Primitive::Hang | Primitive::Lock(_)))
     }
 
     fn config_good(&self) -> bool {
@@ -207,6 +207,11 @@ impl Target {
             let Primitive::Answer(answer) = &it.effect.primitive else { return None };
             Some(answer)
         })
+    }
+
+    /// Whether its process answers, and wrongly by itself.
+    pub(crate) fn answers_wrongly(&self) -> bool {
+        !self.hangs() && self.bad_answer().is_some()
     }
 
     /// Whether it could serve if everything that it needs does.

@@ -157,6 +157,7 @@ impl World {
                 ledger: BTreeMap::new(),
                 executions: Vec::new(),
                 spool: std::collections::VecDeque::new(),
+                waited: false,
             });
         }
         let felt = Felt::new(all.iter().map(|it: &Host| it.targets.len()), now.after(options.span() / 2));

@@ -43,6 +43,7 @@ pub(crate) use low_severity::{LOW_SEVERITY, low_severity};
 pub(crate) use maintenance::maintained;
 pub(crate) use own_parts::is_own_part;
 pub(crate) use pause::pause_of;
+pub(crate) use target::COOL_DOWN;
 pub(crate) use throttle::budget_why;
 
 pub(crate) use crate::view::Class;

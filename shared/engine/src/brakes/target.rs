@@ -14,6 +14,10 @@ const DOUBLINGS: u32 = 8;
 /// Relapses are counted for a day.
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// Relapses that come this soon count double: what held for hours did restore the service, and leaving that to a person who
+/// is on the way costs more than it saves.
+const SOON: Duration = Duration::from_secs(21_600);
+
 /// One repair in flight.
 pub(super) struct InFlight;
 
@@ -36,12 +40,15 @@ impl Brake for InFlight {
     }
 }
 
+/// The name of the cool-down.
+pub(crate) const COOL_DOWN: &str = "target_cool_down";
+
 /// Time between similar repairs that did not hold.
 pub(super) struct CoolDown;
 
 impl Brake for CoolDown {
     fn name(&self) -> &'static str {
-        "target_cool_down"
+        COOL_DOWN
     }
 
     fn about(&self) -> &'static str {
@@ -87,7 +94,8 @@ impl Brake for Flapping {
     }
 
     fn about(&self) -> &'static str {
-        "Relapses of the target within a day. Above the limit a person must look; older relapses are forgotten."
+        "Relapses of the target within six hours, and twice as many within a day. At the limit a person must look; older \
+         relapses are forgotten."
     }
 
     fn class(&self) -> Class {
@@ -99,13 +107,15 @@ impl Brake for Flapping {
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
-        let relapses = crate::detect::rate::within(ask.engine.target_at(ask.key).relapses.iter(), DAY, ask.now());
         let limit = ask.engine.policy.limits.relapses;
-        if ask.rollback || relapses < crate::key::at(limit) {
-            return None;
-        }
+        let relapses =
+            |within| crate::detect::rate::within(ask.engine.target_at(ask.key).relapses.iter(), within, ask.now());
+        let spans = [(SOON, limit), (DAY, limit.saturating_mul(2))];
+        let mut beyond = spans.into_iter().filter(|(within, limit)| relapses(*within) >= crate::key::at(*limit));
+        let (within, limit) = beyond.next().filter(|_| !ask.rollback)?;
+        let (times, within) = (relapses(within), span(within));
         Some(Stop::Person {
-            why: format!("it relapsed {relapses} times within a day; {limit} is the limit for repairing it unasked"),
+            why: format!("it relapsed {times} times within {within}; {limit} is the limit for repairing it unasked"),
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::key::{Key, at};
 use crate::topology::Needed;
 
 /// The name under which the agent's own version is shared.
-const AGENT: &str = "agent";
+pub(super) const AGENT: &str = "agent";
 
 fn of(kind: SharedKind, name: &str, value: &str) -> SharedAttribute {
     SharedAttribute { kind, name: name.to_owned(), value: value.to_owned() }

@@ -2,12 +2,15 @@
 //!
 //! At least three hosts that fail alike within five minutes, share a dependency, a version, a change or a group, and fail at
 //! least three times as often as the others do, make one upstream incident. It needs a person; its victims wait for it. It
-//! may be wrong, so it is put to the test: after a while one victim is repaired, then another. When a repair holds, the
-//! cause is disproved and all are released, as fast as the other brakes let them.
+//! may be wrong, so it is put to the test: by the repairs of those that were the first, and after a while by that of one
+//! victim, then another. Where such a repair is verified the others follow, in growing steps; when it holds, the cause is
+//! disproved and all are released, as fast as the other brakes let them.
 
 mod attribute;
+mod canary;
 pub(crate) mod census;
 mod chance;
+mod contrast;
 mod recent;
 mod trial;
 
@@ -70,6 +73,18 @@ pub(crate) struct Common {
     trials: BTreeSet<IncidentId>,
     /// Whether anybody has been left alone because of it yet.
     any: bool,
+    /// How many repairs of faults that share it were verified while it was open, or shortly before.
+    well: usize,
+    /// Whether such a repair did not help, or did not last.
+    in_vain: bool,
+    /// Until when a person is not called because a repair that is under way may tell more.
+    patience: Timestamp,
+}
+
+impl Common {
+    const fn new(attribute: SharedAttribute, cause: Cause, due: Timestamp, patience: Timestamp) -> Self {
+        Self { attribute, cause, due, trials: BTreeSet::new(), any: false, well: 0, in_vain: false, patience }
+    }
 }
 
 impl Engine {
@@ -81,11 +96,7 @@ impl Engine {
         }
         let (key, opened) = (case.key, case.it.opened_at);
         let news = case.noted.replace(cause) != Some(cause);
-        let mut open = self.faults.open.iter().filter(|shared| {
-            let common = self.cases.get(shared).and_then(|case| case.common.as_ref());
-            common.is_some_and(|it| it.cause == cause && self.shares(key, opened, &it.attribute))
-        });
-        if let Some(shared) = open.next() {
+        if let Some(shared) = self.stands_for(id).first() {
             return Some(*shared);
         }
         if !news {
@@ -137,7 +148,12 @@ impl Engine {
             if failing < self.policy.shared_cause.hosts {
                 continue;
             }
+            let all = contrast::Compared { known, alike };
+            let Some(contrast::Compared { known, alike }) = self.compared(key, (cause, opened), &attribute, all) else {
+                continue;
+            };
             // A host may fail and report itself in the same breath: those that fail are among those that share.
+            let (known, alike) = (known.max(failing), alike.max(failing));
             let sharing = self.sharing(&attribute).clamp(failing, known);
             let (others, others_failing) = (known - sharing, alike - failing);
             let (rate, base_rate) = chance::rates(failing, sharing, others_failing, others);
@@ -189,20 +205,29 @@ impl Engine {
         let due = self.now.after(self.policy.shared_cause.hold);
         self.faults.open.insert(id);
         if let Some(case) = self.cases.get_mut(&id) {
-            case.common = Some(Common { attribute, cause, due, trials: BTreeSet::new(), any: false });
+            case.common = Some(Common::new(attribute, cause, due, self.now.after(self.policy.verification.deadline)));
             case.it.shared = Some(shared);
         }
+        self.first_canaries(id, &members);
         let named = Cause::of(&diagnosis.cause);
         self.classify(id, named, diagnosis);
-        self.escalate(id, self.shared_plea(&summary));
-        self.look_again(id, self.policy.shared_cause.hold);
+        self.plead(id);
         self.woken.extend(members);
+        self.woken.insert(id);
         Some(id)
     }
 
-    fn shared_plea(&self, summary: &str) -> String {
-        let hold = text::span(self.policy.shared_cause.hold);
-        format!("{summary}. They are left alone until that is mended; one of them is tried every {hold}")
+    /// Calls a person to a shared cause, unless repairs of the first victims helped, or may yet be seen to.
+    fn plead(&mut self, id: IncidentId) {
+        let Some(case) = self.cases.get(&id) else { return };
+        let Some(common) = &case.common else { return };
+        let patient = common.well > 0 || (self.now < common.patience && self.canaries_under_way(common));
+        if matches!(case.it.state, IncidentState::NeedsHuman { .. }) || (common.heeds_canaries() && patient) {
+            return;
+        }
+        let (summary, hold) = (&case.it.fault.summary, text::span(self.policy.shared_cause.hold));
+        let why = format!("{summary}. They are left alone until that is mended; one of them is tried every {hold}");
+        self.escalate(id, why);
     }
 
     /// Open incidents of that cause that share the attribute.
@@ -298,7 +323,7 @@ impl Engine {
         let Some(shared) = &case.it.shared else { return };
         let due = self.now.after(self.policy.shared_cause.hold);
         let (attribute, cause) = (shared.attribute.clone(), Cause::of(&shared.cause));
-        case.common = Some(Common { attribute, cause, due, trials: BTreeSet::new(), any: false });
+        case.common = Some(Common::new(attribute, cause, due, self.now));
         self.faults.open.insert(case.it.id);
     }
 

@@ -25,32 +25,39 @@ impl Engine {
             self.close(id, Closing::SelfRecovered);
             return;
         }
-        if !due {
-            self.look_again(id, common.due.since(self.now));
-            return;
-        }
-        // A trial that takes longer than a hold must not keep the others waiting.
-        let next = victims.first().copied();
+        self.plead(id);
         let hold = self.policy.shared_cause.hold;
+        let released = self.released_by_canaries(&common);
+        // A trial that takes longer than a hold must not keep the others waiting.
+        let next: Vec<IncidentId> = victims.into_iter().take(released.max(usize::from(due))).collect();
         if let Some(common) = self.cases.get_mut(&id).and_then(|case| case.common.as_mut()) {
-            common.due = self.now.after(hold);
-            common.trials.extend(next);
+            if due {
+                common.due = self.now.after(hold);
+            }
+            common.trials.extend(&next);
         }
-        self.look_again(id, hold);
-        if let Some(victim) = next {
-            self.try_victim(id, key, victim);
+        let pleads = if self.now < common.patience { common.patience } else { common.due };
+        let again = if due { hold } else { pleads.min(common.due).since(self.now) };
+        self.look_again(id, again);
+        for victim in next {
+            self.try_victim(id, key, victim, released > 0);
         }
     }
 
     /// Lets one victim be repaired by itself.
-    fn try_victim(&mut self, id: IncidentId, key: Key, victim: IncidentId) {
+    fn try_victim(&mut self, id: IncidentId, key: Key, victim: IncidentId, others_well: bool) {
         self.release(victim);
         let Some(case) = self.cases.get_mut(&victim) else { return };
         (case.blames, case.upstream_well) = (None, None);
         let place = case.key;
         let name = self.reference(place);
         self.watch(victim, Vec::new());
-        self.tell_shared(id, key, format!("{name} is tried by itself, to see whether they really share a cause"));
+        let why = if others_well {
+            "repairs of others that share it were verified"
+        } else {
+            "to see whether they really share a cause"
+        };
+        self.tell_shared(id, key, format!("{name} is tried by itself: {why}"));
         self.afresh(victim);
     }
 

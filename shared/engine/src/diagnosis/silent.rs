@@ -39,8 +39,17 @@ impl Engine {
             draft.reject(Cause::Hung, "it is caught in a deadlock with what is blamed, which costs less to end");
             return Some(self.blame_one(case, victim, draft));
         }
+        if target.stuck.is_some() {
+            (draft.cause, draft.confidence) = (Cause::Deadlock, 0.9);
+            draft.reject(Cause::Hung, "what it waits for waits for it; of those, it costs least to end");
+            return None;
+        }
         if let Some(first) = upstream.culprits.first() {
             return Some(self.blame_first(case, first, &upstream.culprits, draft));
+        }
+        let unheard: Vec<Key> = self.waited_for(case.key).filter(|key| !self.heard_waits(*key, onset)).collect();
+        if !unheard.is_empty() {
+            return Some(Insight::Wait(unheard));
         }
         if let Some(saturated) = self.bottleneck(case.key) {
             let name = self.reference(saturated);

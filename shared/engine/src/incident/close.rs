@@ -20,7 +20,7 @@ impl Engine {
             return;
         }
         let key = case.key;
-        case.forced = None;
+        (case.forced, case.again) = (None, None);
         case.person.get_or_insert(self.now);
         let health = self.health(key);
         if let Some(case) = self.cases.get_mut(&id) {

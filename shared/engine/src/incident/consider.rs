@@ -23,6 +23,9 @@ use crate::timers::Timer;
 /// Nothing waits longer than this without being looked at, even if no event says that it should be.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// A run that lasted less than this part of the cool-down was ended at once.
+const AT_ONCE: u32 = 10;
+
 /// A recurrence within a day tells that a repair did not hold.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -66,6 +69,9 @@ impl Engine {
     }
 
     fn consider(&mut self, id: IncidentId) {
+        if self.tries_again(id) {
+            return;
+        }
         let Some(case) = self.cases.get(&id) else { return };
         match self.presence(case, self.since_of(case)) {
             Presence::Gone(row) => self.gone(id, row),
@@ -266,9 +272,12 @@ impl Engine {
         let outside = cause == Cause::Killed
             && target.process.life == Life::Ended
             && target.process.exits.back().is_some_and(Exit::came_from_outside);
+        let ran = target.process.exits.back().and_then(|exit| exit.ran);
+        let at_once = ran.is_none_or(|ran| ran < self.policy.limits.cool_down / AT_ONCE);
         self.target_mut(key).relapsed(now);
-        // A kill from outside is not the repair's failure. It still calls for patience, except where pacing is lifted.
-        if !outside || self.policy.profile == Profile::Standard {
+        // A kill from outside is not the repair's failure. One that comes at once still calls for patience, except where
+        // pacing is lifted.
+        if !outside || (at_once && self.policy.profile == Profile::Standard) {
             self.target_mut(key).did_not_hold(&past.repair);
         }
         if !outside

@@ -92,6 +92,8 @@ pub(crate) struct Case {
     pub(crate) queue_since: Option<Timestamp>,
     /// When a person was asked, or asked for something, first.
     pub(crate) person: Option<Timestamp>,
+    /// When it is tried again although a person was called, if they have not mended it by then.
+    pub(crate) again: Option<Timestamp>,
     /// The credit that its repair got for the recovery.
     pub(crate) credit: f64,
     /// Whether it was noted that another repair would have been chosen, had it been permitted.
@@ -107,6 +109,7 @@ impl Case {
             forced: None,
             afresh: Timestamp::ZERO,
             relapsed: false,
+            again: None,
             since: None,
             recurrence: false,
             blames: None,

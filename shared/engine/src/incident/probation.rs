@@ -36,6 +36,7 @@ impl Engine {
         self.hold(id, Vec::new());
         self.enter_state(id, IncidentState::Probation { until });
         self.look_again(id, until.since(now));
+        self.tell_canary(id, true);
         self.wake_watchers(key);
     }
 
@@ -120,6 +121,7 @@ impl Engine {
             self.target_mut(key).did_not_hold(&healer.repair);
             self.learn(key, &snapshot, &healer, cause, Lesson::Failed(now.since(healer.decided_at)));
         }
+        self.tell_canary(id, false);
         self.audit("relapsed", key, Some(id), seen.clone());
         self.announce(EventKind::Relapsed, Some(key), Some(id), format!("broken again: {seen}"));
         self.enter_state(id, IncidentState::Diagnosing);

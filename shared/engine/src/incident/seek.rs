@@ -2,8 +2,9 @@
 
 use std::cmp::Reverse;
 
-use prunella_model::IncidentId;
 use prunella_model::incident::{Diagnosis, IncidentState, Release, Stage};
+use prunella_model::outcome::Outcome;
+use prunella_model::{IncidentId, Timestamp};
 
 use super::Undoing;
 use super::consider::LOOK_AGAIN;
@@ -65,6 +66,26 @@ impl Engine {
         }
     }
 
+    /// If the person who was called has not mended it by then, it is tried again.
+    fn again_at(&mut self, id: IncidentId, at: Timestamp) {
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.again = Some(at);
+            self.look_again(id, at.since(self.now));
+        }
+    }
+
+    /// Tries again what a person was called to, if it is time for that.
+    pub(super) fn tries_again(&mut self, id: IncidentId) -> bool {
+        let now = self.now;
+        let Some(case) = self.cases.get_mut(&id) else { return false };
+        let due = matches!(case.it.state, IncidentState::NeedsHuman { .. }) && case.again.is_some_and(|at| at <= now);
+        if due {
+            case.again = None;
+            self.see_again(id);
+        }
+        due
+    }
+
     /// What was held back may have healed meanwhile: nothing is done on what was seen before the hold ended.
     fn see_again(&mut self, id: IncidentId) {
         let now = self.now;
@@ -92,6 +113,33 @@ impl Engine {
         if answer.holds.is_empty() && answer.person.is_none() { harmless::ask(&ask) } else { answer }
     }
 
+    /// Whether the service is lost in the meantime for longer than the next try is worth: a repair did not help in this
+    /// incident, and only its cool-down holds it. A person is called now, then. The expected time to recovery is the wait
+    /// plus what a person takes if the try fails, against what a person takes.
+    fn person_sooner(
+        &self,
+        case: &super::Case,
+        cause: Cause,
+        plan: &Plan,
+        answer: &Answer,
+    ) -> Option<(String, Timestamp)> {
+        let [(hold, _)] = answer.holds.as_slice() else { return None };
+        let Release::At(until) = hold.release else { return None };
+        // What may never have been done proves nothing.
+        let in_vain = case.it.attempts.iter().any(|it| {
+            let done = matches!(it.outcome, Some(Outcome::Done | Outcome::Failed { .. }));
+            done && plan::failed(it.verdict) && it.repair == plan.repair
+        });
+        if hold.brake.as_str() != brakes::COOL_DOWN || !in_vain || self.serves(case.key) || case.forced.is_some() {
+            return None;
+        }
+        let chance = self.chance(case, cause, &plan.repair)?;
+        let (wait, person) = (until.since(self.now), self.policy.learning.person);
+        let sooner = wait.as_secs_f64() > chance * person.as_secs_f64();
+        let why = format!("{}, and then it is {:.0} % likely to help: a person is sooner", hold.why, chance * 100.0);
+        sooner.then_some((why, until))
+    }
+
     fn ask_brakes(&mut self, id: IncidentId, cause: Cause, plan: Plan) {
         let Some(case) = self.cases.get(&id) else { return };
         let (key, severity) = (case.key, case.severity());
@@ -102,6 +150,11 @@ impl Engine {
         if let Some((brake, why)) = answer.person {
             self.count_hold(brake);
             self.escalate(id, why);
+            return;
+        }
+        if let Some((why, until)) = self.person_sooner(case, cause, &plan, &answer) {
+            self.escalate(id, why);
+            self.again_at(id, until);
             return;
         }
         if answer.holds.is_empty() {

@@ -214,7 +214,10 @@ impl Engine {
             Verdict::Recovered => self.stabilize(id, key),
             Verdict::Unchanged | Verdict::Worse => {
                 self.tally(key.host, |it| it.bad += 1);
-                self.target_mut(key).did_not_hold(&repair);
+                self.tell_canary(id, false);
+                if !self.surely_not_done(id, key) {
+                    self.target_mut(key).did_not_hold(&repair);
+                }
                 let took = now.since(attempt.decided_at);
                 let lesson = if self.was_done(id) { Lesson::Failed(took) } else { Lesson::Censored };
                 self.learn(key, &snapshot, &attempt, cause, lesson);
@@ -240,6 +243,23 @@ impl Engine {
                 false
             }
         }
+    }
+
+    /// Whether a restart that nobody reported was never made: the very run that it was to end still lives. That calls for no
+    /// patience before the next try.
+    fn surely_not_done(&self, id: IncidentId, key: Key) -> bool {
+        if self.was_done(id) {
+            return false;
+        }
+        let command = self.cases.get(&id).and_then(|case| case.it.attempts.last()).map(|it| it.command);
+        let Some(record) = command.and_then(|command| self.commands.get(&command)) else { return false };
+        let restarts = record.intent.steps.iter().all(|it| matches!(it.step, Step::RestartService { .. }));
+        let named = record.intent.preconditions.iter().find_map(|it| match it {
+            Precondition::Instance { instance, .. } => Some(instance),
+            Precondition::Boot(_) | Precondition::Observed { .. } => None,
+        });
+        let process = &self.target_at(key).process;
+        restarts && process.life == Life::Running && named.is_some() && process.instance.as_ref() == named
     }
 
     /// What was seen since the repair is evidence enough to go on.

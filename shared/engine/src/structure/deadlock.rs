@@ -119,6 +119,18 @@ impl Engine {
         members.iter().min_by_key(cost).copied()
     }
 
+    /// What a target was seen to wait for.
+    pub(crate) fn waited_for(&self, key: Key) -> impl Iterator<Item = Key> {
+        let edges = self.structure.waits.get(&key.host).into_iter().flat_map(|waits| &waits.edges);
+        edges.filter(move |(from, ..)| *from == key).map(|(_, to, _)| *to)
+    }
+
+    /// Whether a target's agent has said since then what its targets wait for, or cannot be asked.
+    pub(crate) fn heard_waits(&self, key: Key, since: Timestamp) -> bool {
+        let known = self.structure.waits.get(&key.host);
+        !self.hosts[at(key.host)].online() || known.is_some_and(|waits| waits.at >= since)
+    }
+
     /// The victim of the deadlock that a target is caught in, if it is another one.
     pub(crate) fn caught_with(&self, key: Key) -> Option<Key> {
         let caught = self.structure.deadlocks.iter().find(|it| it.members.contains(&key))?;

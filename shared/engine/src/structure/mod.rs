@@ -53,6 +53,11 @@ impl Engine {
         self.structure.soft.contains(&(from, to))
     }
 
+    /// Whether two targets need each other, directly or not.
+    pub(crate) fn in_one_cycle(&self, one: Key, other: Key) -> bool {
+        self.structure.cycles.iter().any(|cycle| cycle.members.contains(&one) && cycle.members.contains(&other))
+    }
+
     /// What a target needs, by place; whether one of several would do is said with it.
     fn edges(&self, key: Key) -> BTreeMap<Key, bool> {
         let mut edges = BTreeMap::new();

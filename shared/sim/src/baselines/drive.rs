@@ -42,7 +42,7 @@ impl World {
         let Some(policy) = &mut self.baseline else { return };
         if policy.look_at_host(now, host, beyond) {
             self.acted(Spot::Host(host), Act::Call);
-            self.call_person(Spot::Host(host), None);
+            self.call_seen(Spot::Host(host), None);
         }
         if !beyond {
             self.spells.tried.remove(&Spot::Host(host));
@@ -75,7 +75,7 @@ impl World {
         let act = policy.look(now, place, seen);
         match act {
             Act::Nothing => return,
-            Act::Call => self.call_person(Spot::Target(place), None),
+            Act::Call => self.call_seen(Spot::Target(place), Some(seen)),
             Act::Restart => {
                 self.spells.running.insert(place);
                 let took = duration(&Step::RestartService { grace: GRACE }, hangs);

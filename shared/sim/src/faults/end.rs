@@ -1,18 +1,13 @@
 //! How faults end: by a step, by themselves, or by a person.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use prunella_model::IncidentId;
 use prunella_model::step::StepKind;
 
 use super::{By, Spot, to_index};
 use crate::scenario::{Effect, Primitive};
 use crate::truth::{Active, Place, Process};
 use crate::world::{Item, World};
-
-/// How long a person takes to mend what they were told of.
-const PERSON: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(1_800));
 
 impl World {
     /// A primitive goes away by itself.
@@ -78,8 +73,10 @@ impl World {
                 self.hosts[place.0].reports[place.1].labels.remove(&label.key);
             }
             Primitive::Fill(_) if by != By::Command => target.clean(20.0, now),
+            Primitive::Declare(declare) => self.declares(place, declare.needs, false),
             Primitive::End(_)
             | Primitive::Hang
+            | Primitive::Lock(_)
             | Primitive::Answer(_)
             | Primitive::Slow(_)
             | Primitive::Corrupt
@@ -94,7 +91,7 @@ impl World {
     }
 
     /// Starts a process that does not run.
-    fn run_again(&mut self, place: Place) {
+    pub(crate) fn run_again(&mut self, place: Place) {
         let now = self.now;
         let it = &mut self.hosts[place.0].targets[place.1];
         match it.process {
@@ -169,37 +166,5 @@ impl World {
         }
         let it = &self.faults.all[fault];
         self.report.over(&self.options.scenario.kinds[it.kind], it, by, now);
-    }
-
-    /// Somebody was told of an incident, and mends it after a while.
-    pub(crate) fn call_person(&mut self, spot: Spot, incident: Option<IncidentId>) {
-        let now = self.now;
-        // The same fault takes the same time to mend, whoever called.
-        let fault = self.concerned(spot).first().copied();
-        let after = match fault {
-            Some(fault) => self.faults.all[fault].rng.clone().between(PERSON.0, PERSON.1),
-            None => PERSON.0,
-        };
-        self.queue.push(now.after(after), Item::Person { spot, incident });
-    }
-
-    /// A person mends what is wrong at a spot, or else what it suffers from.
-    pub(crate) fn mends(&mut self, spot: Spot) {
-        let mut faults = self.concerned(spot);
-        if let (true, Spot::Target(place)) = (faults.is_empty(), spot) {
-            let behind = self.behind(place);
-            faults = behind.into_iter().flat_map(|it| self.concerned(it)).collect();
-        }
-        for fault in faults {
-            if !self.options.scenario.kinds[self.faults.all[fault].kind].control {
-                self.end_fault(fault, By::Person);
-            }
-        }
-        if let Spot::Target(place) = spot
-            && matches!(self.hosts[place.0].targets[place.1].process, Process::Ended { .. })
-        {
-            self.run_again(place);
-            self.changed(place);
-        }
     }
 }

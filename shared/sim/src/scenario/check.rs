@@ -112,9 +112,14 @@ fn effect(source: &Source<'_>, it: &Spanned<Effect>, gauges: [&Vec<Gauge>; 2]) -
             let numbers = [metric.to.unwrap_or(0.0), metric.by, metric.per_hour, metric.noise];
             if numbers.iter().all(|number| number.is_finite()) { Ok(()) } else { wrong("metric: no number".to_owned()) }
         }
+        Primitive::Declare(declare) if matches!(declare.needs, Where::Itself | Where::Host) => {
+            wrong("declare: a target needs other targets".to_owned())
+        }
         Primitive::End(_)
         | Primitive::Stop
         | Primitive::Hang
+        | Primitive::Lock(_)
+        | Primitive::Declare(_)
         | Primitive::Answer(_)
         | Primitive::Slow(_)
         | Primitive::Corrupt

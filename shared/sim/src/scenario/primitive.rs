@@ -18,6 +18,9 @@ pub enum Primitive {
     Stop,
     /// The process lives and gives no answer.
     Hang,
+    /// The process gives no answer, for it waits for another place on which the same fault has this too, and that one for
+    /// the next, in a circle. Its agent says who waits for whom.
+    Lock(Lock),
     /// The process answers wrongly.
     Answer(Answer),
     /// The process takes that long to answer; from the probe's time-out of a second on that is no answer.
@@ -30,6 +33,8 @@ pub enum Primitive {
     Metric(Metric),
     /// A label of the target changes.
     Label(Label),
+    /// Its administrator declares that it needs others, whether it does or not; no more when this goes away.
+    Declare(Declare),
     /// Steps of these kinds fail, whatever they mean to do.
     Jam(Jam),
     /// Nothing gets through between the host's agent and the server.
@@ -50,6 +55,22 @@ pub struct End {
     pub signal: Option<i32>,
     /// How long every new run lasts.
     pub again: Option<Span>,
+}
+
+/// See [`Primitive::Lock`].
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// What is waited for, in a few words.
+    pub what: String,
+}
+
+/// See [`Primitive::Declare`].
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declare {
+    /// Which targets, seen from the one that declares.
+    pub needs: Where,
 }
 
 /// See [`Primitive::Answer`].
@@ -135,11 +156,13 @@ impl Primitive {
             Self::End(_)
             | Self::Stop
             | Self::Hang
+            | Self::Lock(_)
             | Self::Answer(_)
             | Self::Slow(_)
             | Self::Corrupt
             | Self::Fill(_)
             | Self::Label(_)
+            | Self::Declare(_)
             | Self::Jam(_) => !host,
         }
     }
@@ -148,12 +171,15 @@ impl Primitive {
     pub(crate) const fn ends_with(&self) -> &'static [StepKind] {
         match self {
             Self::End(End { again: None, .. }) => &[StepKind::StartService, StepKind::RestartService],
-            Self::Hang | Self::Answer(_) | Self::Slow(_) | Self::Metric(_) => &[StepKind::RestartService],
+            Self::Hang | Self::Lock(_) | Self::Answer(_) | Self::Slow(_) | Self::Metric(_) => {
+                &[StepKind::RestartService]
+            }
             Self::Corrupt => &[StepKind::RestoreFile],
             Self::Fill(_) => &[StepKind::CleanDirectory],
             Self::End(End { again: Some(_), .. })
             | Self::Stop
             | Self::Label(_)
+            | Self::Declare(_)
             | Self::Jam(_)
             | Self::Cut
             | Self::Silence
@@ -164,11 +190,12 @@ impl Primitive {
     /// Whether a target that it works on is broken, whatever the kind is meant to be.
     pub(crate) fn breaks(&self) -> bool {
         match self {
-            Self::End(_) | Self::Hang | Self::Answer(_) | Self::Corrupt | Self::Fill(_) => true,
+            Self::End(_) | Self::Hang | Self::Lock(_) | Self::Answer(_) | Self::Corrupt | Self::Fill(_) => true,
             Self::Slow(slow) => slow.to.0 >= crate::truth::TIMEOUT,
             Self::Stop
             | Self::Metric(_)
             | Self::Label(_)
+            | Self::Declare(_)
             | Self::Jam(_)
             | Self::Cut
             | Self::Silence
