@@ -171,6 +171,7 @@ impl Driver {
             config: self.files.as_ref().and_then(OwnFiles::config),
             program: self.files.as_ref().and_then(OwnFiles::program),
             drift: self.files.as_ref().and_then(OwnFiles::drift),
+            intervals: self.config.limits.intervals,
         }
     }
 
@@ -315,6 +316,12 @@ impl Driver {
             ServerMessage::ProbeNow { target } => {
                 self.keep.probe_now(target.as_ref());
                 self.senses.probe_now(target.as_ref());
+            }
+            ServerMessage::Intervals(wanted) => {
+                self.keep.intervals(&wanted);
+                if self.senses.set_intervals(&wanted) {
+                    self.report();
+                }
             }
             ServerMessage::Reconnect { after, reason } => {
                 tracing::info!(target: "prunella::uplink", ?after, %reason, "the server asks to come back later");

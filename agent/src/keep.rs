@@ -1,7 +1,7 @@
 //! Where a host's keeper is: in this process, or in a helper with the privilege that this one lacks.
 
 use prunella_model::command::{Envelope, SignedCommand, TrustBundle};
-use prunella_model::observation::Observation;
+use prunella_model::observation::{Observation, ProbeKind};
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk};
 use prunella_model::{CommandId, ProbeName, TargetName, Timestamp};
@@ -117,6 +117,14 @@ impl Keep {
         match self {
             Self::Own(it) => it.acknowledged(outcomes),
             Self::Helper(it) => it.acknowledged(outcomes),
+        }
+    }
+
+    /// Has the other half's probes look as often as the fleet wants.
+    pub(crate) fn intervals(&mut self, wanted: &[(ProbeKind, Duration)]) {
+        match self {
+            Self::Own(_) => {}
+            Self::Helper(it) => it.ask(Ask::Intervals(wanted.to_vec())),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Everything that the agent sees of its host: probes and services, running as tasks of the current runtime.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prunella_model::host::TargetReport;
-use prunella_model::observation::{Instance, Observation, SeriesName, Status};
+use prunella_model::observation::{Instance, Observation, ProbeKind, SeriesName, Status};
 use prunella_model::snapshot::SnapshotKind;
 use prunella_model::{PartName, ProbeName, TargetName};
 use tokio::sync::mpsc;
@@ -40,6 +41,8 @@ pub struct Senses {
     parts: Arc<Parts>,
     orders: Arc<[ProbeOrders]>,
     part: Part,
+    /// How often the fleet has probes of these kinds look, within this host's bounds.
+    intervals: Arc<Mutex<BTreeMap<ProbeKind, Duration>>>,
     tasks: Arc<[JoinHandle<()>]>,
 }
 
@@ -47,8 +50,14 @@ struct ProbeOrders {
     target: TargetName,
     probe: ProbeName,
     orders: Arc<Orders>,
-    /// It looks in the other half of the agent.
-    foreign: bool,
+    /// What it looks at, and how often it does by agent.toml; none when it looks in the other half of the agent.
+    own: Option<(ProbeKind, Duration)>,
+}
+
+impl ProbeOrders {
+    const fn foreign(&self) -> bool {
+        self.own.is_none()
+    }
 }
 
 /// Which half of the agent these senses belong to.
@@ -155,7 +164,8 @@ impl Senses {
         let mut orders = Vec::new();
         for probe in set.take() {
             let (target, name) = (probe.target.clone(), probe.name.clone());
-            let it = ProbeOrders { target, probe: name, orders: Arc::default(), foreign: false };
+            let own = Some((probe.looks_at, probe.interval));
+            let it = ProbeOrders { target, probe: name, orders: Arc::default(), own };
             tasks.push(tokio::spawn(probes::watch(
                 probe,
                 Arc::clone(&board),
@@ -168,7 +178,7 @@ impl Senses {
             target,
             probe,
             orders: Arc::default(),
-            foreign: true,
+            own: None,
         }));
         let orders_of = |target: &TargetName, name: &ProbeName| {
             orders.iter().find(|it| it.target == *target && it.probe == *name).map(|it| Arc::clone(&it.orders))
@@ -192,7 +202,8 @@ impl Senses {
             Part::Network => {}
         }
         let (orders, tasks) = (orders.into(), tasks.into());
-        Ok(Self { config, board, services, snapshots, parts, orders, part, tasks })
+        let intervals = Arc::default();
+        Ok(Self { config, board, services, snapshots, parts, orders, part, intervals, tasks })
     }
 
     /// How many numbers of series are taken, or kept for what probes have yet to find out. Asked once, at the start.
@@ -206,7 +217,12 @@ impl Senses {
     pub fn full(&self) -> Full {
         let (series, observations) = self.board.everything();
         let known_good = |target: &TargetName, file: &PartName| self.snapshots.known_good(target, file);
-        let targets = self.config.reports(known_good, |target, kind, part| self.parts.state(target, kind, part));
+        let mut targets = self.config.reports(known_good, |target, kind, part| self.parts.state(target, kind, part));
+        let intervals = self.intervals.lock().unwrap_or_else(PoisonError::into_inner);
+        for probe in targets.iter_mut().flat_map(|it| &mut it.probes) {
+            probe.interval = intervals.get(&probe.kind).copied().unwrap_or(probe.interval);
+        }
+        drop(intervals);
         Full { series, observations, targets }
     }
 
@@ -223,6 +239,26 @@ impl Senses {
         }
     }
 
+    /// Has probes look as often as the fleet wants, within the bounds of agent.toml; without bounds nothing changes. A kind
+    /// that is not named looks as agent.toml says. Says whether [`Senses::full`] would say something else than before.
+    pub fn set_intervals(&self, wanted: &[(ProbeKind, Duration)]) -> bool {
+        let Some(bounds) = self.config.limits.intervals else { return false };
+        let wanted: BTreeMap<ProbeKind, Duration> =
+            wanted.iter().map(|(kind, it)| (*kind, bounds.bring(*it))).collect();
+        let mut intervals = self.intervals.lock().unwrap_or_else(PoisonError::into_inner);
+        if *intervals == wanted {
+            return false;
+        }
+        for it in self.orders.iter() {
+            if let Some((kind, interval)) = it.own {
+                it.orders.interval(wanted.get(&kind).copied().unwrap_or(interval));
+            }
+        }
+        tracing::info!(target: "prunella::probes", intervals = ?wanted, "the fleet says how often probes look");
+        *intervals = wanted;
+        true
+    }
+
     /// Makes the named probes look every few milliseconds until they have found their target Up, for at most `lasting`.
     pub fn burst(&self, named: &[(TargetName, ProbeName)], lasting: Duration) -> Burst {
         let (up, first_up) = mpsc::channel(1);
@@ -231,7 +267,7 @@ impl Senses {
             it.orders.burst(lasting, up.clone());
         }
         if let Part::Helper(ask) = &self.part
-            && self.orders.iter().filter(wanted).any(|it| it.foreign)
+            && self.orders.iter().filter(wanted).any(ProbeOrders::foreign)
         {
             // Without the other half there is no answer, and the burst ends by its time.
             let _ = ask.try_send(BurstWanted { named: named.to_vec(), lasting });
@@ -241,7 +277,7 @@ impl Senses {
 
     /// Takes what a probe of the other half saw. It is believed no further than that half is.
     pub fn see_foreign(&self, seen: Observation) {
-        let its = |it: &&ProbeOrders| it.foreign && it.target == seen.target && it.probe == seen.probe;
+        let its = |it: &&ProbeOrders| it.foreign() && it.target == seen.target && it.probe == seen.probe;
         let up = seen.status == Status::Up;
         if let (true, Some(it)) = (up, self.orders.iter().find(its)) {
             it.orders.foreign_up(&it.target, &it.probe);

@@ -394,6 +394,7 @@ mod tests {
             config: None,
             program: None,
             drift: None,
+            intervals: None,
         };
         let host = HostId::new(host).unwrap();
         let event = Event::Connected { host, enrolment: 1, report: Box::new(report) };

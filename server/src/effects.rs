@@ -91,6 +91,7 @@ impl Effects {
             }
             Decision::Cancel { host, command } => self.tell(&host, ServerMessage::Cancel { command }),
             Decision::Probe { host, target } => self.tell(&host, ServerMessage::ProbeNow { target }),
+            Decision::Intervals { host, intervals } => self.tell(&host, ServerMessage::Intervals(intervals)),
             Decision::ReportFully { host } => self.tell(&host, ServerMessage::ReportFully),
             Decision::Reconnect { host, after, reason } => self.tell(&host, ServerMessage::Reconnect { after, reason }),
             Decision::Announce(event) => {

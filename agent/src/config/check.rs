@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSetBuilder};
-use prunella_model::host::{Dependency, Permit};
+use prunella_model::host::{Dependency, IntervalRange, Permit};
 use prunella_model::step::StepKind;
 use prunella_model::time::format_span;
 use prunella_model::{HostId, PartName, ProbeName, TargetName};
 use prunella_settings::{Located, Source, Spanned};
 
-use super::file::{self, ManagerKind, Span};
+use super::file::{self, Intervals, ManagerKind, Span};
 use super::keys::Entries;
 use super::part::ConfigFile;
 use super::probes::{INTERVAL_MAX, INTERVAL_MIN};
@@ -77,6 +77,7 @@ impl Checker<'_> {
                 repairs_per_hour: file.limits.repairs_per_hour.unwrap_or(REPAIRS_PER_HOUR),
                 observe_only: file.limits.observe_only,
                 pause_file,
+                intervals: file.limits.intervals.map(|it| self.intervals(it)).transpose()?,
             },
             host_probes: self.host_probes(file.host.interval, &file.host.probe)?,
             targets: self.targets(file.target, &ports)?,
@@ -356,6 +357,17 @@ impl Checker<'_> {
         }
         let (low, high) = (format_span(INTERVAL_MIN), format_span(INTERVAL_MAX));
         Err(self.source.at(span.span(), format!("{} is out of range; use {low} to {high}", format_span(found))))
+    }
+
+    fn intervals(&self, bounds: Spanned<Intervals>) -> Checked<IntervalRange> {
+        let place = bounds.span();
+        let Intervals { least, most } = bounds.into_inner();
+        let range =
+            IntervalRange { least: self.interval(Some(least), INTERVAL)?, most: self.interval(Some(most), INTERVAL)? };
+        if range.least <= range.most {
+            return Ok(range);
+        }
+        Err(self.source.at(place, "the least interval is longer than the most; exchange them"))
     }
 
     pub(super) fn probe_name(&self, text: &str, span: Range<usize>) -> Checked<ProbeName> {

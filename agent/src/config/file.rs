@@ -50,6 +50,15 @@ pub(super) struct Limits {
     pub(super) repairs_per_hour: Option<u32>,
     pub(super) observe_only: bool,
     pub(super) pause_file: Option<String>,
+    pub(super) intervals: Option<Spanned<Intervals>>,
+}
+
+/// Within which bounds the fleet's policy may say how often probes look.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Intervals {
+    pub(super) least: Spanned<Span>,
+    pub(super) most: Spanned<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use globset::GlobSet;
-use prunella_model::host::{Dependency, DirectoryReport, FileReport, Permit, ProbeReport, TargetReport};
+use prunella_model::host::{Dependency, DirectoryReport, FileReport, IntervalRange, Permit, ProbeReport, TargetReport};
 use prunella_model::observation::Sha256;
 use prunella_model::part::{PartKind, PartReport};
 use prunella_model::{HostId, PartName, ProbeName, ServiceName, TargetName};
@@ -87,6 +87,8 @@ pub struct HostLimits {
     pub observe_only: bool,
     /// While this file exists the agent refuses every command; it is looked at before each step.
     pub pause_file: PathBuf,
+    /// Within which bounds the fleet's policy may say how often probes look; none when it may not.
+    pub intervals: Option<IntervalRange>,
 }
 
 /// One target.

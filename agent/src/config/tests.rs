@@ -133,6 +133,9 @@ fn what_is_wrong_is_said_where_it_is() {
         "agent.toml:6:12: \"1\" is not a span of time",
     );
     check(&probe("kind = \"tcp\"\naddress = \"x:1\"\ninterval = \"1ms\""), "agent.toml:6:12: 1ms is out of range");
+    check("[limits]\nintervals = { least = \"5m\", most = \"1s\" }", "agent.toml:2:13: the least interval is longer");
+    check("[limits]\nintervals = { least = \"1s\" }", "agent.toml:2:13: missing field `most`");
+    check("[limits]\nintervals = { least = \"1ms\", most = \"1s\" }", "agent.toml:2:23: 1ms is out of range");
     check(&probe("kind = \"process\""), "agent.toml:4:8: a process probe needs manager");
     check(&probe("kind = \"directory\""), "agent.toml:4:8: a directory is probed by itself");
     let twice = probe("kind = \"tcp\"\naddress = \"x:1\"\n[[target.probe]]\nkind = \"tcp\"\naddress = \"x:2\"");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prunella_model::command::{Challenge, Envelope, SignedCommand, TrustBundle};
 use prunella_model::host::TargetReport;
-use prunella_model::observation::{Observation, SeriesName};
+use prunella_model::observation::{Observation, ProbeKind, SeriesName};
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk};
 use prunella_model::{CommandId, ProbeName, TargetName, Timestamp};
@@ -62,6 +62,8 @@ pub(crate) enum Ask {
     Acknowledged(Vec<CommandId>),
     /// Look now: all probes of a target, or all of them.
     ProbeNow(Option<TargetName>),
+    /// How often probes of these kinds shall look, within the bounds of agent.toml.
+    Intervals(Vec<(ProbeKind, Duration)>),
     /// What a probe of the network's half saw.
     Seen(Observation),
     /// A question about snapshots.

@@ -260,6 +260,11 @@ impl Helper {
             }
             (Ask::SayAll, true) => self.tell_everything(),
             (Ask::ProbeNow(target), true) => self.parts.senses.probe_now(target.as_ref()),
+            (Ask::Intervals(wanted), true) => {
+                if self.parts.senses.set_intervals(&wanted) {
+                    self.tell_everything();
+                }
+            }
             (Ask::Seen(seen), true) => self.parts.senses.see_foreign(seen),
             (Ask::Command(command), true) => {
                 let receipt = match (&self.objection, &mut self.keeper) {
@@ -299,6 +304,7 @@ impl Helper {
             Ask::Hello { .. }
             | Ask::Command(_)
             | Ask::ProbeNow(_)
+            | Ask::Intervals(_)
             | Ask::Seen(_)
             | Ask::Snapshots { .. }
             | Ask::SayAll => {}

@@ -30,7 +30,7 @@ mod tcp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prunella_model::observation::Status;
+use prunella_model::observation::{ProbeKind, Status};
 use prunella_model::{MetricName, ProbeName, TargetName};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
@@ -50,8 +50,9 @@ const BURST_UPS: u32 = 3;
 pub(crate) struct Probe {
     pub(crate) target: TargetName,
     pub(crate) name: ProbeName,
+    pub(crate) looks_at: ProbeKind,
+    pub(crate) interval: Duration,
     slot: Slot,
-    interval: Duration,
     /// By how much its beat is shifted.
     shift: Duration,
     kind: Kind,
@@ -74,6 +75,7 @@ pub(crate) struct Orders {
 #[derive(Debug, Default)]
 struct Asked {
     say: bool,
+    interval: Option<Duration>,
     burst: Option<BurstOrder>,
 }
 
@@ -93,6 +95,11 @@ impl Orders {
     /// Look now, and say what is seen even when it is nothing new.
     pub(crate) fn look_now(&self) {
         self.change(|it| it.say = true);
+    }
+
+    /// Look so often from now on.
+    pub(crate) fn interval(&self, interval: Duration) {
+        self.change(|it| it.interval = Some(interval));
     }
 
     /// Look now: something has changed there.
@@ -161,6 +168,7 @@ pub(crate) async fn watch(mut probe: Probe, board: Arc<Board>, services: Arc<Ser
         if asked.say {
             say = Say::Always;
         }
+        probe.interval = asked.interval.unwrap_or(probe.interval);
         burst = asked.burst.or(burst);
     }
 }

@@ -126,7 +126,7 @@ impl Maker<'_> {
         let kind = self.kind(target, of, config)?;
         let shift = shift(&self.config.host, target, config);
         let (target, name, interval) = (target.clone(), config.name.clone(), config.interval);
-        Some(Probe { target, name, slot, interval, shift, kind })
+        Some(Probe { target, name, looks_at: config.subject.kind(), interval, slot, shift, kind })
     }
 
     /// What a probe wants to hear of between its looks.

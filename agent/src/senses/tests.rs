@@ -238,3 +238,43 @@ async fn measurements_are_named_once_and_say_only_what_changed() {
     assert!(timeout(SOON, gather()).await.unwrap().iter().any(|it| it.series == threads));
     lab.senses.close().await;
 }
+
+/// Waits until somebody has connected `times` times.
+async fn connections(listener: &TcpListener, times: u32) {
+    let come = async {
+        for _ in 0..times {
+            drop(listener.accept().await.unwrap());
+        }
+    };
+    timeout(SOON, come).await.expect("nobody looks");
+}
+
+#[tokio::test]
+async fn the_fleet_says_how_often_probes_look_within_the_bounds_of_the_host() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let probe = format!(
+        "[[target.probe]]\nkind = \"tcp\"\naddress = \"{}\"\ninterval = \"1d\"",
+        listener.local_addr().unwrap()
+    );
+    let interval = |senses: &Senses| senses.full().targets[1].probes[0].interval;
+    let day = Duration::from_secs(86_400);
+    let wish = [(ProbeKind::Tcp, Duration::from_millis(10)), (ProbeKind::Http, day)];
+
+    let dir = tempfile::tempdir().unwrap();
+    let closed = Lab::new(dir.path(), &probe).await;
+    assert!(!closed.senses.set_intervals(&wish), "a host that sets no bounds goes its own way");
+    assert_eq!(interval(&closed.senses), day);
+    connections(&listener, 1).await;
+    closed.senses.close().await;
+
+    let dir = tempfile::tempdir().unwrap();
+    let bounds = "[limits]\nintervals = { least = \"50ms\", most = \"1h\" }\n";
+    let open = Lab::new(dir.path(), &format!("{probe}\n{bounds}")).await;
+    connections(&listener, 1).await;
+    assert!(open.senses.set_intervals(&wish) && !open.senses.set_intervals(&wish), "the second time is nothing new");
+    assert_eq!(interval(&open.senses), Duration::from_millis(50), "no more often than the host lets it");
+    connections(&listener, 3).await;
+    assert!(open.senses.set_intervals(&[]));
+    assert_eq!(interval(&open.senses), day, "what the fleet does not speak of is as agent.toml says");
+    open.senses.close().await;
+}

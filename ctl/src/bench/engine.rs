@@ -259,6 +259,7 @@ fn report(at: Timestamp) -> Result<HostReport, BadName> {
         config: None,
         program: None,
         drift: None,
+        intervals: None,
     })
 }
 

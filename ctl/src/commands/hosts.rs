@@ -1,13 +1,14 @@
 //! `prunella hosts`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
 use super::targets::{self, TargetView};
-use super::{now, pages, show};
+use super::{millis, now, pages, show};
 use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::{self, short};
@@ -22,7 +23,7 @@ Examples:
   prunella --dir ./fleet hosts delete web-2        it is retired
 
 JSON: {\"hosts\": [{name, state, enrolment, agent_version, first_seen, last_seen, health, targets, incidents, paused,
-  observe_only}]}; for one host {\"host\": {…}, \"targets\": [as `prunella targets -o json` says each]}."
+  observe_only, intervals: {least, most}}]}; for one host {\"host\": {…}, \"targets\": [as `prunella targets -o json` says each]}."
 );
 
 const DELETE_HELP: &str = help!(
@@ -82,6 +83,14 @@ struct HostView {
     incidents: Vec<String>,
     paused: Option<String>,
     observe_only: Option<String>,
+    intervals: Option<Intervals>,
+}
+
+/// Within which bounds the policy may say how often probes look, in milliseconds.
+#[derive(Debug, Serialize)]
+struct Intervals {
+    least: Option<f64>,
+    most: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -179,6 +188,7 @@ impl HostView {
             incidents: it.incidents.iter().map(|it| short(it)).collect(),
             paused: it.paused,
             observe_only: it.observe_only,
+            intervals: it.interval_bounds.map(|it| Intervals { least: millis(it.least), most: millis(it.most) }),
         }
     }
 
@@ -188,6 +198,15 @@ impl HostView {
             "left" => Tone::Faint,
             _ if !self.incidents.is_empty() || self.paused.is_some() || self.observe_only.is_some() => Tone::Warning,
             _ => Tone::Plain,
+        }
+    }
+
+    /// Who says how often probes look there.
+    fn intervals(&self) -> String {
+        let span = |it: Option<f64>| output::optional_span(it.map(|it| Duration::from_secs_f64(it / 1e3)));
+        match &self.intervals {
+            None => "as its agent.toml says".to_owned(),
+            Some(it) => format!("the policy may say so, from {} to {}", span(it.least), span(it.most)),
         }
     }
 
@@ -232,6 +251,7 @@ fn detail(view: &One, now: Time, paint: Paint) -> String {
         ("First seen", it.first_seen.relative(now)),
         ("Agent", output::optional(it.agent_version.as_deref())),
         ("Enrolment", it.enrolment.to_string()),
+        ("Intervals", it.intervals()),
         ("Incidents", output::optional(Some(&it.incidents.join(" ")))),
         ("Remark", it.remark()),
     ] {
@@ -274,6 +294,7 @@ mod tests {
             First seen  25 h ago
             Agent       0.1.0
             Enrolment   1
+            Intervals   as its agent.toml says
             Incidents   6740e3a0-20
             Remark      —
 
@@ -302,7 +323,8 @@ mod tests {
                   "6740e3a0-20"
                 ],
                 "paused": null,
-                "observe_only": null
+                "observe_only": null,
+                "intervals": null
               },
               "targets": [
                 {

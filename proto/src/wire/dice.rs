@@ -6,7 +6,9 @@ use std::time::Duration;
 use prunella_model::command::{
     BootId, Challenge, Delivery, Envelope, Intent, Precondition, Signature, SignedCommand, TrustBundle,
 };
-use prunella_model::host::{Dependency, DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
+use prunella_model::host::{
+    Dependency, DirectoryReport, FileReport, HostReport, IntervalRange, Permit, ProbeReport, TargetReport,
+};
 use prunella_model::link::{AgentMessage, ServerMessage};
 use prunella_model::observation::{
     Finding, Frame, Instance, Level, Observation, ProbeKind, Sample, SeriesName, Sha256, Status, Wait,
@@ -403,6 +405,7 @@ impl Dice {
             config: self.maybe(Self::digest),
             program: self.maybe(Self::digest),
             drift: self.maybe(Self::text),
+            intervals: self.maybe(|it| IntervalRange { least: it.span(), most: it.span() }),
         }
     }
 
@@ -469,7 +472,8 @@ impl Dice {
     }
 
     pub(super) fn server(&mut self) -> ServerMessage {
-        match self.below(10) {
+        match self.below(11) {
+            9 => ServerMessage::Intervals(self.many(3, |it| (it.kind(), it.span()))),
             8 => ServerMessage::Standing(Box::new(self.envelope())),
             0 => ServerMessage::Welcome { at: self.time(), heartbeat: self.span(), trust: Box::new(self.trust()) },
             1 => ServerMessage::Trust(Box::new(self.trust())),

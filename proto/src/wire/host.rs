@@ -1,9 +1,11 @@
 //! The whole state of an agent.
 
-use prunella_model::host::{Dependency, DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
+use prunella_model::host::{
+    Dependency, DirectoryReport, FileReport, HostReport, IntervalRange, Permit, ProbeReport, TargetReport,
+};
 
 use super::command::boot_id;
-use super::error::{WireError, Wrong};
+use super::error::{WireError, Within as _, Wrong};
 use super::field::{
     cut, encode_generation, generation, labels, list, name, optional_digest, optional_name, prose, text,
 };
@@ -34,6 +36,9 @@ pub(super) fn encode_report(it: &HostReport) -> pb::HostReport {
         config_digest: it.config.map(|it| it.0.to_vec()),
         program_digest: it.program.map(|it| it.0.to_vec()),
         drift: it.drift.as_deref().map(cut),
+        intervals: it
+            .intervals
+            .map(|it| pb::IntervalRange { least: Some(encode_span(it.least)), most: Some(encode_span(it.most)) }),
     }
 }
 
@@ -53,7 +58,12 @@ pub(super) fn report(it: pb::HostReport) -> Result<HostReport, WireError> {
         config: optional_digest("config_digest", it.config_digest.as_ref())?,
         program: optional_digest("program_digest", it.program_digest.as_ref())?,
         drift: it.drift.map(|it| prose("drift", it)).transpose()?,
+        intervals: it.intervals.map(|it| interval_range(it).within("intervals")).transpose()?,
     })
+}
+
+fn interval_range(it: pb::IntervalRange) -> Result<IntervalRange, WireError> {
+    Ok(IntervalRange { least: span("least", it.least)?, most: span("most", it.most)? })
 }
 
 fn encode_target(it: &TargetReport) -> pb::Target {

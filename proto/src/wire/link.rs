@@ -10,10 +10,11 @@ use super::command::{
 use super::error::{WireError, Within as _};
 use super::field::{bytes32, cut, encode_id, id, list, nested, optional_name, prose, required};
 use super::host::{encode_report, report};
-use super::limits::OUTCOMES_MAX;
+use super::limits::{OUTCOMES_MAX, PROBES_MAX};
 use super::observation::{encode_frame, frame};
 use super::outcome::{encode_outcome_report, outcome_report};
 use super::snapshot::{answer, ask, encode_answer, encode_ask};
+use super::step::{encode_probe_kind, probe_kind};
 use super::time::{encode_span, encode_time, span, time};
 use crate::agent::v1 as pb;
 
@@ -92,6 +93,15 @@ pub fn encode_server(sequence: u64, it: &ServerMessage) -> pb::StreamResponse {
         ServerMessage::ProbeNow { target } => {
             Wire::ProbeNow(pb::ProbeNow { target: target.as_ref().map(|it| it.as_str().to_owned()) })
         }
+        ServerMessage::Intervals(it) => Wire::ProbeIntervals(pb::ProbeIntervals {
+            intervals: it
+                .iter()
+                .map(|(kind, interval)| pb::ProbeInterval {
+                    kind: encode_probe_kind(*kind).into(),
+                    interval: Some(encode_span(*interval)),
+                })
+                .collect(),
+        }),
         ServerMessage::Snapshots { number, ask } => Wire::AskSnapshots(encode_ask(*number, ask)),
         ServerMessage::Reconnect { after, reason } => {
             Wire::Reconnect(pb::Reconnect { after: Some(encode_span(*after)), reason: cut(reason) })
@@ -123,6 +133,10 @@ pub fn decode_server(it: pb::StreamResponse) -> Result<(u64, ServerMessage), Wir
         Wire::ReportFully(pb::ReportFully {}) => ServerMessage::ReportFully,
         Wire::ProbeNow(it) => {
             ServerMessage::ProbeNow { target: optional_name("probe_now.target", it.target.as_ref())? }
+        }
+        Wire::ProbeIntervals(it) => {
+            let read = |it: pb::ProbeInterval| Ok((probe_kind("kind", it.kind)?, span("interval", it.interval)?));
+            ServerMessage::Intervals(list("probe_intervals.intervals", PROBES_MAX, it.intervals, read)?)
         }
         Wire::AskSnapshots(it) => {
             let (number, ask) = ask(it).within("ask_snapshots")?;

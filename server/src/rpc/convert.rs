@@ -196,6 +196,9 @@ pub fn host(it: &HostView) -> pb::Host {
         config_digest: it.config.map(|it| it.to_string()),
         program_digest: it.program.map(|it| it.to_string()),
         drift: it.drift.clone(),
+        interval_bounds: it
+            .intervals
+            .map(|it| pb::IntervalBounds { least: Some(encode_span(it.least)), most: Some(encode_span(it.most)) }),
     }
 }
 

@@ -8,8 +8,7 @@ use prunella_model::event::FleetEvent;
 use prunella_model::host::HostReport;
 use prunella_model::incident::Severity;
 use prunella_model::knowledge::Lore;
-use prunella_model::observation::Frame;
-use prunella_model::observation::Sha256;
+use prunella_model::observation::{Frame, ProbeKind, Sha256};
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{FleetPolicy, Mode, Scope};
 use prunella_model::record::{AuditEntry, Change};
@@ -304,6 +303,13 @@ pub enum Decision {
         host: HostId,
         /// The target; null means all of them.
         target: Option<TargetName>,
+    },
+    /// Tell an agent how often its probes shall look, within the bounds that it has named.
+    Intervals {
+        /// The host.
+        host: HostId,
+        /// By kind; others as the host's administrator says.
+        intervals: Vec<(ProbeKind, Duration)>,
     },
     /// Ask an agent to say everything again.
     ReportFully {

@@ -1,10 +1,11 @@
 //! What the engine believes of one host.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use prunella_model::command::BootId;
 use prunella_model::host::{HostReport, TargetReport};
-use prunella_model::observation::SeriesName;
+use prunella_model::observation::{ProbeKind, SeriesName};
 use prunella_model::record::OrderRunRecord;
 use prunella_model::{HostId, IncidentId, MetricName, TargetName, Timestamp};
 
@@ -123,6 +124,8 @@ pub(crate) struct Host {
     pub(crate) critical: VecDeque<Timestamp>,
     /// What its agent was ordered to do alone, since the start; null when nothing was.
     pub(crate) orders: Option<Issued>,
+    /// How often its probes were asked to look in its stream; null when it was not asked.
+    pub(crate) intervals: Option<Vec<(ProbeKind, Duration)>>,
     /// What its agent did alone lately, newest last.
     pub(crate) order_runs: VecDeque<OrderRunRecord>,
 }
@@ -156,6 +159,7 @@ impl Host {
             outages: VecDeque::new(),
             critical: VecDeque::new(),
             orders: None,
+            intervals: None,
             order_runs: VecDeque::new(),
         };
         host.ensure(&TargetName::host());

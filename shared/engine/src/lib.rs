@@ -27,6 +27,7 @@ mod health;
 mod host;
 mod incident;
 mod intake;
+mod intervals;
 mod invariants;
 mod key;
 mod knowledge;
@@ -354,6 +355,9 @@ impl Engine {
             self.reshape(index);
         }
         self.orders_change(&Scope::Fleet);
+        for index in self.names.values().copied().collect::<Vec<_>>() {
+            self.ask_intervals(index);
+        }
         health::first_sample(self, self.now);
         self.woken.extend(self.cases.keys().copied());
         self.freed = true;

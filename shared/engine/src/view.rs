@@ -6,7 +6,7 @@ mod quiet;
 
 use std::time::Duration;
 
-use prunella_model::host::TargetReport;
+use prunella_model::host::{IntervalRange, TargetReport};
 use prunella_model::incident::{Evidence, Hold, Severity};
 use prunella_model::observation::{Observation, Sha256};
 use prunella_model::policy::{Mode, RolloutStage, Scope};
@@ -101,6 +101,8 @@ pub struct HostView {
     pub program: Option<Sha256>,
     /// What on its disk is not what its agent runs with; null when nothing is.
     pub drift: Option<String>,
+    /// Within which bounds the policy may say how often its probes look; null when it may not.
+    pub intervals: Option<IntervalRange>,
 }
 
 /// Standing orders of one host.

@@ -156,6 +156,7 @@ impl Engine {
             config: host.report.as_ref().and_then(|report| report.config),
             program: host.report.as_ref().and_then(|report| report.program),
             drift: host.report.as_ref().and_then(|report| report.drift.clone()),
+            intervals: host.report.as_ref().and_then(|report| report.intervals),
         }
     }
 

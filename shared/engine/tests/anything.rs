@@ -83,6 +83,7 @@ fn report(shape: u8, observations: Vec<Observation>, outcomes: Vec<OutcomeReport
         config: None,
         program: None,
         drift: shape.is_multiple_of(13).then(|| "agent.toml has changed".into()),
+        intervals: None,
     }
 }
 

@@ -181,6 +181,26 @@ pub struct HostReport {
     /// What on the host's disk is not what the agent runs with, for a person; null when nothing is.
     #[serde(default)]
     pub drift: Option<String>,
+    /// Within which bounds the fleet's policy may say how often probes look; null when it may not.
+    #[serde(default)]
+    pub intervals: Option<IntervalRange>,
+}
+
+/// The bounds of a probe's interval, as the host's administrator sets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalRange {
+    /// The shortest.
+    pub least: Duration,
+    /// The longest.
+    pub most: Duration,
+}
+
+impl IntervalRange {
+    /// What is wanted, brought within the bounds.
+    #[must_use]
+    pub fn bring(&self, wanted: Duration) -> Duration {
+        wanted.min(self.most).max(self.least)
+    }
 }
 
 impl TargetReport {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::{Challenge, Envelope, SignedCommand, TrustBundle};
 use crate::host::HostReport;
-use crate::observation::Frame;
+use crate::observation::{Frame, ProbeKind};
 use crate::outcome::OutcomeReport;
 use crate::snapshot::{SnapshotAnswer, SnapshotAsk};
 use crate::{CommandId, TargetName, Timestamp};
@@ -98,6 +98,9 @@ pub enum ServerMessage {
         /// All probes of this target; null means of every target.
         target: Option<TargetName>,
     },
+    /// How often probes of these kinds shall look, within the host's own bounds. A kind that is not named looks as its
+    /// administrator says.
+    Intervals(Vec<(ProbeKind, Duration)>),
     /// Answer a question about snapshots.
     Snapshots {
         /// Comes back with the answer.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Dependency;
+use crate::observation::ProbeKind;
 use crate::step::Risk;
 use crate::time::span;
 use crate::window::Window;
@@ -69,6 +70,15 @@ pub enum Profile {
     Standard,
     /// For demonstrations and benchmarks: pacing and cool-downs are lifted, and windows are short. No safety rule is.
     Rapid,
+}
+
+/// How probes of one kind look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeSetting {
+    /// How often, within what each host's own `agent.toml` permits.
+    #[serde(with = "span")]
+    pub interval: Duration,
 }
 
 /// How a repair's effect is judged.
@@ -363,6 +373,8 @@ pub struct FleetPolicy {
     pub learning: Learning,
     /// How soon a fault must be responded to.
     pub response: ResponsePolicy,
+    /// How often probes look, by kind, on hosts that let the fleet say so.
+    pub probes: BTreeMap<ProbeKind, ProbeSetting>,
     /// Repairs that are never chosen.
     pub forbid_repairs: Vec<RepairName>,
     /// Services, by name.
@@ -402,6 +414,7 @@ impl Default for FleetPolicy {
             custom: Vec::new(),
             health: Health::default(),
             diagnostics: DiagnosticsPolicy::default(),
+            probes: BTreeMap::new(),
             forbid_repairs: Vec::new(),
             services: BTreeMap::new(),
             groups: BTreeMap::new(),

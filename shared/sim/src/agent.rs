@@ -198,6 +198,7 @@ impl Host {
             config: None,
             program: None,
             drift: None,
+            intervals: None,
         }
     }
 

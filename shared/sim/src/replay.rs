@@ -141,6 +141,7 @@ impl Run {
             | Decision::Cancel { .. }
             | Decision::Probe { .. }
             | Decision::ReportFully { .. }
+            | Decision::Intervals { .. }
             | Decision::Reconnect { .. }
             | Decision::Reply { .. }
             | Decision::Acknowledge { .. } => {}

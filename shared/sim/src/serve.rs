@@ -65,6 +65,7 @@ impl World {
                 | Decision::Cancel { .. }
                 | Decision::Probe { .. }
                 | Decision::ReportFully { .. }
+                | Decision::Intervals { .. }
                 | Decision::Reconnect { .. }
                 | Decision::Announce(_)
                 | Decision::Reply { .. }
@@ -192,7 +193,8 @@ impl World {
             Decision::Reconnect { host, .. } => self.tell_agent(&host, Down::Reconnect),
             Decision::Acknowledge { host, command } => self.tell_agent(&host, Down::Acknowledge(command)),
             Decision::Reply { token, .. } => self.replied(token),
-            Decision::Store(_) | Decision::Audit(_) | Decision::Announce(_) => {}
+            // No simulated host lets the fleet say how often it looks.
+            Decision::Intervals { .. } | Decision::Store(_) | Decision::Audit(_) | Decision::Announce(_) => {}
         }
     }
 

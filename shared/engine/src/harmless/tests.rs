@@ -81,6 +81,7 @@ impl Rig {
             config: None,
             program: None,
             drift: None,
+            intervals: None,
         };
         let host = HostId::new(host).unwrap();
         self.0.step(START, Event::Connected { host, enrolment: 1, report: Box::new(report) });

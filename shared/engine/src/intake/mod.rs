@@ -59,6 +59,8 @@ impl Engine {
         // A new stream has a new challenge: what was ordered in the old one may not have arrived.
         self.hosts[at(index)].orders = None;
         self.issue_orders(index);
+        self.hosts[at(index)].intervals = None;
+        self.ask_intervals(index);
     }
 
     /// An agent said everything again.

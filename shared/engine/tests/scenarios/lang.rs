@@ -5,7 +5,7 @@
 //! rule big for=30s actions=restart_service when EXPRESSION     in force with the next `policy`; `unrule big`
 //! host web-1                                     a host with no targets
 //! target web-1/web probes=process,http needs=db service=web critical permits=restart_service labels=version:1.4
-//! connect web-1 version=1.2.3 paused=WHY observe_only=WHY drift=WHAT labels=rack:r1 (each may be left out)
+//! connect web-1 version=1.2.3 paused=WHY observe_only=WHY drift=WHAT intervals=1s..5m labels=rack:r1 (each may be left out)
 //! waits web-1 a>web-1/b b>web-1/a                everything that targets of a host wait for
 //! report web-1 labels=rack:r1                    says everything again, host labels included
 //! connect web-1 · cut web-1 · bye web-1 · mute web-1 · unmute web-1 · deaf web-1 (answers no probe) · undeaf web-1
@@ -32,18 +32,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prunella_model::command::BootId;
-use prunella_model::host::{DirectoryReport, FileReport, HostReport, Permit, ProbeReport, TargetReport};
+use prunella_model::host::{DirectoryReport, FileReport, HostReport, IntervalRange, Permit, ProbeReport, TargetReport};
 use prunella_model::incident::Severity;
 use prunella_model::observation::{Finding, Instance, Level, ProbeKind, Sha256, Status};
 use prunella_model::outcome::{Outcome, Refusal};
 use prunella_model::part::{PartKind, PartReport, Setting};
 use prunella_model::policy::{
-    Blocker, CustomRule, DiagnosticsPolicy, FleetPolicy, Mode, Profile, RuleScope, RuleSetting,
+    Blocker, CustomRule, DiagnosticsPolicy, FleetPolicy, Mode, ProbeSetting, Profile, RuleScope, RuleSetting,
 };
 use prunella_model::step::{Risk, StepKind};
 use prunella_model::time::parse_span;
 use prunella_model::window::Window;
-use prunella_model::{Generation, PartName, ProbeName, RuleName, ServiceName, TargetName};
+use prunella_model::{Generation, HostId, PartName, ProbeName, RuleName, ServiceName, TargetName};
 
 /// The digest of a file's known-good content in every scenario.
 pub(crate) const KNOWN_GOOD: Sha256 = Sha256([0xaa; 32]);
@@ -126,6 +126,9 @@ pub(crate) fn policy(words: &Words<'_>, version: u64) -> FleetPolicy {
                 policy.rules.insert(RuleName::of("unresponsive"), off);
             }
             other => match other.split('.').collect::<Vec<_>>()[..] {
+                ["probes", name] => {
+                    policy.probes.insert(kind(name), ProbeSetting { interval: span() });
+                }
                 ["group", name, key] => group(&mut policy, name, key, value),
                 ["window", name] => {
                     let parts: Vec<&str> = value.split(',').collect();
@@ -306,7 +309,19 @@ pub(crate) fn report(targets: Vec<TargetReport>, series: Vec<prunella_model::obs
         config: None,
         program: None,
         drift: None,
+        intervals: None,
     }
+}
+
+/// `1s..5m`.
+pub(crate) fn intervals(text: &str) -> IntervalRange {
+    let (least, most) = text.split_once("..").expect("least..most");
+    IntervalRange { least: parse_span(least).expect("a span"), most: parse_span(most).expect("a span") }
+}
+
+pub(crate) fn asked_intervals(host: &HostId, intervals: &[(ProbeKind, Duration)]) -> String {
+    let each: Vec<String> = intervals.iter().map(|(kind, it)| format!("{} every {it:?}", kind.as_str())).collect();
+    format!("ask {host} to look: {}", if each.is_empty() { "as it will".to_owned() } else { each.join(", ") })
 }
 
 /// What a probe found, from the words after its name.

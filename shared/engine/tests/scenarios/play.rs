@@ -207,6 +207,7 @@ impl World {
         let observe_only = words.get("observe_only").map(|why| if why == "choice" { BY_CHOICE } else { why });
         report.observe_only = observe_only.map(str::to_owned);
         report.drift = words.get("drift").map(str::to_owned);
+        report.intervals = words.get("intervals").map(lang::intervals);
         if let Some(version) = words.get("version") {
             version.clone_into(&mut report.agent_version);
         }
@@ -485,6 +486,7 @@ impl World {
             Decision::Probe { host, target } => {
                 self.answers.insert((self.now.after(ANSWER), host, target));
             }
+            Decision::Intervals { host, intervals } => self.say(&lang::asked_intervals(&host, &intervals)),
             Decision::ReportFully { host } => self.say(&format!("ask {host} to report fully")),
             Decision::Reconnect { host, reason, .. } => self.say(&format!("tell {host} to reconnect: {reason}")),
             Decision::Announce(it) => {

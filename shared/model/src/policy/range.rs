@@ -110,6 +110,9 @@ impl FleetPolicy {
         self.look_at_rules(&mut it);
         it.span("health.interval", self.health.interval, SECOND, DAY);
         it.span("diagnostics.interval", self.diagnostics.interval, Duration::from_secs(10), DAY);
+        for (kind, probe) in &self.probes {
+            it.span(&format!("probes.{}.interval", kind.as_str()), probe.interval, TENTH, DAY);
+        }
         it.span("learning.wait_most", self.learning.wait_most, NONE, DAY);
         it.span("learning.person", self.learning.person, SECOND, MONTH);
         it.span("response.critical", self.response.critical, SECOND, MONTH);
