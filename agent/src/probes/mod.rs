@@ -58,6 +58,14 @@ pub(crate) struct Probe {
     kind: Kind,
 }
 
+impl Probe {
+    /// By how much its beat is shifted, also when the fleet has it look more often than its shift is long.
+    fn shift(&self) -> Duration {
+        let within = self.shift.as_nanos().checked_rem(self.interval.as_nanos()).unwrap_or(0);
+        Duration::from_nanos(u64::try_from(within).unwrap_or(0))
+    }
+}
+
 /// A series of a target; none when its name would be too long to be one.
 fn series(board: &Board, target: &TargetName, metric: &str) -> Option<Series> {
     MetricName::new(metric).ok().map(|metric| board.add_series(target, metric))
@@ -138,7 +146,7 @@ impl Orders {
 pub(crate) async fn watch(mut probe: Probe, board: Arc<Board>, services: Arc<Services>, orders: Arc<Orders>) {
     // All probes of one short interval look at the same beat, so that a host at rest wakes as seldom as possible. The first
     // look comes at once: what is not known yet is worse than a beat that is shared.
-    let begun = Instant::now() + probe.shift;
+    let start = Instant::now();
     let mut burst: Option<BurstOrder> = None;
     let mut say = Say::Changes;
     loop {
@@ -157,7 +165,11 @@ pub(crate) async fn watch(mut probe: Probe, board: Arc<Board>, services: Arc<Ser
             }
             say = Say::Changes;
             burst = burst.take().and_then(|it| it.after(up, &probe));
-            let next = if burst.is_some() { Instant::now() + BURST_INTERVAL } else { next_beat(begun, probe.interval) };
+            let next = if burst.is_some() {
+                Instant::now() + BURST_INTERVAL
+            } else {
+                next_beat(start + probe.shift(), probe.interval)
+            };
             tokio::select! {
                 biased;
                 () = orders.news.notified() => {}
