@@ -97,7 +97,7 @@ pub fn encode_server(sequence: u64, it: &ServerMessage) -> pb::StreamResponse {
             intervals: it
                 .iter()
                 .map(|(kind, interval)| pb::ProbeInterval {
-                    kind: encode_probe_kind(*kind).into(),
+                    kind: encode_probe_kind(*kind),
                     interval: Some(encode_span(*interval)),
                 })
                 .collect(),
