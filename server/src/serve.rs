@@ -31,6 +31,7 @@ use crate::records::{Records, export};
 use crate::rpc::accept::Connections;
 use crate::rpc::admin::Login;
 use crate::rpc::gate::GateLayer;
+use crate::rpc::repeat::RepeatLayer;
 use crate::rpc::{gate, listen};
 use crate::sessions::Sessions;
 use crate::startup::load;
@@ -257,7 +258,8 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
     let reloading = crate::reload::on_hangup(services.control.admin.clone(), config.policy.clone());
     let agents = tokio::spawn(listen::agents(agents, services.link, enrol, dropped(agents_stop)));
     let routes = services.control.routes(health);
-    let gated = GateLayer(Arc::clone(&control.gate)).layer(routes.clone());
+    let repeats = RepeatLayer::default();
+    let gated = GateLayer(Arc::clone(&control.gate)).layer(repeats.layer(routes.clone()));
     let telling = notify::start(Notifier {
         fleet: config.fleet.clone(),
         desk,
@@ -271,7 +273,7 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
         let door = http::Door { socket, tls, names: config.public.names.clone() };
         http::start(door, gated, logins, loaded.clock.clone())
     });
-    let control = tokio::spawn(listen::control(control, routes, dropped(control_stop)));
+    let control = tokio::spawn(listen::control(control, repeats, routes, dropped(control_stop)));
     let text = serde_json::to_vec(&addresses).unwrap_or_default();
     files::replace(&config.addresses, &text, files::PUBLIC)?;
     let running = Running {

@@ -110,7 +110,7 @@ pub(crate) fn services(
             clock: clock.clone(),
             caveats: Arc::new(caveats(config)),
         },
-        incidents: Incidents { inbox: inbox.clone(), history: loaded.archive.clone(), answered: Arc::default() },
+        incidents: Incidents { inbox: inbox.clone(), history: loaded.archive.clone() },
         health: crate::rpc::health::Health { inbox: inbox.clone() },
         learning: Learning { inbox: inbox.clone(), clock: clock.clone() },
         diagnostics: crate::rpc::diagnostics::Sweeps { inbox: inbox.clone() },

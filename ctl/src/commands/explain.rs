@@ -23,8 +23,8 @@ Examples:
 JSON: {id, state, state_detail, severity, fault: {rule, target, symptom, severity, fingerprint, since, summary}, also: [fault],
   opened, recovered, closed, closing, upstream, diagnosis: {category, cause, cause_target, confidence, priority,
   affected, evidence, rejected, recommended}, shared: {kind, attribute, cause, failing, sharing, others_failing, others,
-  rate, base_rate, chance}, response: {due, begun, missed}, attempts: [{number, repair, command, steps, because, decided, outcome,
-  outcome_detail, outcome_time, verdict, verdict_time, verdict_evidence, undoes, alternatives}], holds, released,
+  rate, base_rate, chance}, response: {due, begun, missed}, reports: [{report_id, by, severity, summary, filed, withdrawn}],
+  attempts: [{number, repair, command, steps, because, decided, outcome, outcome_detail, outcome_time, verdict, verdict_time, verdict_evidence, undoes, alternatives}], holds, released,
   stages, advice: {action, text, command}}. What does not exist is null."
 );
 
@@ -215,6 +215,7 @@ mod tests {
                 "begun": null,
                 "missed": null
               },
+              "reports": [],
               "attempts": [],
               "holds": [],
               "released": [],

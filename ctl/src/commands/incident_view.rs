@@ -26,6 +26,8 @@ pub(super) struct IncidentView {
     pub(super) shared: Option<SharedView>,
     /// How soon it must be responded to, and was.
     pub(super) response: ResponseView,
+    /// What people and other monitoring said about its target.
+    pub(super) reports: Vec<ReportView>,
     pub(super) attempts: Vec<AttemptView>,
     pub(super) holds: Vec<HoldView>,
     pub(super) released: Vec<HoldView>,
@@ -93,6 +95,30 @@ impl SharedView {
             rate: it.rate,
             base_rate: it.base_rate,
             chance: it.chance,
+        }
+    }
+}
+
+/// What somebody who is no probe said.
+#[derive(Debug, Serialize)]
+pub(super) struct ReportView {
+    pub(super) report_id: String,
+    pub(super) by: String,
+    pub(super) severity: String,
+    pub(super) summary: String,
+    pub(super) filed: Time,
+    pub(super) withdrawn: Time,
+}
+
+impl ReportView {
+    fn of(it: pb::Report) -> Self {
+        Self {
+            report_id: it.report_id,
+            by: it.by,
+            severity: it.severity,
+            summary: it.summary,
+            filed: it.file_time.into(),
+            withdrawn: it.withdraw_time.into(),
         }
     }
 }
@@ -204,6 +230,7 @@ impl IncidentView {
             diagnosis: it.diagnosis.map(DiagnosisView::of),
             shared: it.shared.map(SharedView::of),
             response: ResponseView::of(it.response.unwrap_or_default()),
+            reports: it.reports.into_iter().map(ReportView::of).collect(),
             attempts: it.attempts.into_iter().map(AttemptView::of).collect(),
             holds: it.holds.into_iter().map(HoldView::of).collect(),
             released: it.released.into_iter().map(HoldView::of).collect(),

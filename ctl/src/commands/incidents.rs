@@ -29,9 +29,20 @@ const REPORT_HELP: &str = help!(
 Examples:
   prunella --dir ./fleet incidents report web-1/web \"users see old prices\"
   prunella --dir ./fleet incidents report web-1/web \"checkout fails\" --severity critical
+  prunella --dir ./fleet incidents report web-1/web \"old prices\" --id shop-7     saying it again is saying the same
 
 For a fault that no rule sees: it gets an incident like any other, with a diagnosis and repairs as far as its probes show
 something. While they are well nothing is repaired unasked; `prunella repair run` asks. JSON: {incident, message}."
+);
+
+const WITHDRAW_HELP: &str = help!(
+    "\
+Examples:
+  prunella --dir ./fleet incidents withdraw web-1/web \"prices are right again\"
+  prunella --dir ./fleet incidents withdraw web-1/web \"fixed\" --id shop-7
+
+Takes back what you reported. That is evidence and verifies no repair: the incident closes when the target's own probes are
+well, and stays with a person when none can say. JSON: {incident, message}."
 );
 
 /// Arguments of `prunella incidents`.
@@ -48,6 +59,8 @@ pub struct IncidentsArgs {
 enum Verb {
     /// Report a fault that no rule sees.
     Report(ReportArgs),
+    /// Say that what you reported is gone.
+    Withdraw(WithdrawArgs),
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +75,31 @@ struct ReportArgs {
     /// How bad it is.
     #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = ["info", "low", "medium", "high", "critical"])]
     severity: String,
+    /// A name for the report: saying it again is saying the same.
+    #[arg(long, value_name = "ID", default_value = "")]
+    id: String,
+    /// Check everything, do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = WITHDRAW_HELP)]
+struct WithdrawArgs {
+    /// The target.
+    #[arg(value_name = "HOST/TARGET", value_parser = names::target)]
+    target: String,
+    /// Why, in a line.
+    #[arg(value_name = "WHY")]
+    why: String,
+    /// The report; without it all of yours about the target.
+    #[arg(long, value_name = "ID", default_value = "")]
+    id: String,
+    /// Check everything, do nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -94,6 +132,7 @@ impl IncidentsArgs {
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         match self.verb {
             Some(Verb::Report(report)) => report.run(common),
+            Some(Verb::Withdraw(withdraw)) => withdraw.run(common),
             None => self.list.run(common),
         }
     }
@@ -103,9 +142,34 @@ impl ReportArgs {
     fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         run(async {
             let client = Client::connect(common, &self.connection).await?;
-            let request =
-                pb::ReportIncidentRequest { target: self.target, severity: self.severity, summary: self.summary };
+            let request = pb::ReportIncidentRequest {
+                target: self.target,
+                severity: self.severity,
+                summary: self.summary,
+                report_id: self.id,
+                validate_only: self.dry_run,
+                request_id: String::new(),
+            };
             let answer = client.incidents().report_incident(request).await?.into_inner();
+            let view = repair::View { incident: short(&answer.incident), message: answer.message };
+            show(common, &view, |_| repair::table(&view))?;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+impl WithdrawArgs {
+    fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        run(async {
+            let client = Client::connect(common, &self.connection).await?;
+            let request = pb::WithdrawReportRequest {
+                target: self.target,
+                report_id: self.id,
+                why: self.why,
+                validate_only: self.dry_run,
+                request_id: String::new(),
+            };
+            let answer = client.incidents().withdraw_report(request).await?.into_inner();
             let view = repair::View { incident: short(&answer.incident), message: answer.message };
             show(common, &view, |_| repair::table(&view))?;
             Ok(ExitCode::SUCCESS)

@@ -11,7 +11,13 @@ pub(super) fn note(it: &IncidentView, now: Time, paint: Paint) -> String {
     let mut text = headline(it, now, paint);
     text += "\n";
     text += &summary(it, now);
-    for section in [evidence(it, now, paint), rejected(it, paint), alternatives(it, paint), stages(it, now, paint)] {
+    for section in [
+        evidence(it, now, paint),
+        reports(it, now, paint),
+        rejected(it, paint),
+        alternatives(it, paint),
+        stages(it, now, paint),
+    ] {
         text += &section;
     }
     text + &holds(it, now, paint)
@@ -194,6 +200,18 @@ fn evidence(it: &IncidentView, now: Time, paint: Paint) -> String {
         rows.push(Tone::Plain, [it.time.clock(now), it.target.clone(), probe, status, it.text.clone()]);
     }
     section(paint, "Evidence (host's clock, UTC)", &rows)
+}
+
+fn reports(it: &IncidentView, now: Time, paint: Paint) -> String {
+    let mut rows = Rows::new(&[]).indented(2);
+    for it in &it.reports {
+        let end = match it.withdrawn.0 {
+            Some(_) => format!("gone, they say, since {}", it.withdrawn.clock(now)),
+            None => "stands".to_owned(),
+        };
+        rows.push(Tone::Plain, [it.filed.clock(now), it.by.clone(), it.severity.clone(), it.summary.clone(), end]);
+    }
+    section(paint, "Reports", &rows)
 }
 
 fn rejected(it: &IncidentView, paint: Paint) -> String {

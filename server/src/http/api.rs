@@ -134,7 +134,8 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Credentials {
     headers.get(header::AUTHORIZATION).map_or(Credentials::None, |it| Credentials::Bearer(it.clone()))
 }
 
-async fn json_body(request: Request) -> Result<Bytes, Problem> {
+/// The whole body, which must be JSON.
+pub(crate) async fn json_body(request: Request) -> Result<Bytes, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).map(|it| it.to_str().unwrap_or_default().to_owned());
     let body = read(request.into_body()).await?;
     let essence = kind.as_deref().map(|it| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
@@ -165,7 +166,8 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-fn object(body: &Bytes) -> Result<Map<String, Value>, Problem> {
+/// The fields of a body that is a JSON object; none when there is no body.
+pub(crate) fn object(body: &Bytes) -> Result<Map<String, Value>, Problem> {
     if body.is_empty() {
         return Ok(Map::new());
     }

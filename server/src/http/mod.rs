@@ -3,8 +3,10 @@
 //!
 //! Nothing is decided here. Every answer comes from the services of the control listener, through the same gate.
 
+mod alertmanager;
 mod api;
 mod events;
+mod healing;
 mod listen;
 mod logins;
 mod metrics;
@@ -20,7 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use prost_reflect::MethodDescriptor;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -86,7 +88,10 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .route("/healthz", get(api::alive))
         .route("/metrics", get(metrics::page))
         .route("/openapi.json", get(api::openapi))
-        .route("/v1/{service}/{method}", get(api::by_query).post(api::by_body));
+        .route("/v1/{service}/{method}", get(api::by_query).post(api::by_body))
+        .route("/api/alertmanager", post(alertmanager::take))
+        .route("/api/healing/health-check", post(healing::check))
+        .route("/api/healing/recover", post(healing::recover));
     for short in paths::TABLE {
         router = router.route(short.path, api::short(short));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use prost_reflect::{Cardinality, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::paths::{self, Short, Verb};
+use super::paths::{self, Composed, Short, Verb};
 use super::transcode::Transcoder;
 
 /// The whole document.
@@ -31,6 +31,9 @@ pub(crate) fn document(transcoder: &Transcoder) -> Value {
         if let Value::Object(operations) = entry {
             operations.insert(short.verb.as_str().into(), operation);
         }
+    }
+    for it in paths::COMPOSED {
+        paths.insert(it.path.to_owned(), json!({ "post": composed(it) }));
     }
     json!({
         "openapi": "3.1.0",
@@ -68,6 +71,26 @@ fn short_operation(short: &Short, method: &MethodDescriptor, schemas: &mut Schem
     operation
 }
 
+fn composed(it: &Composed) -> Value {
+    let id: String = it.path.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '_' }).collect();
+    json!({
+        "operationId": format!("post{id}"),
+        "tags": ["composed"],
+        "summary": it.about,
+        "description": format!("Calls {}.", it.rpcs.replace('`', "")),
+        "requestBody": { "required": true, "content": { "application/json": { "schema": (it.body)() } } },
+        "responses": {
+            "200": { "description": "the answer", "content": { "application/json": { "schema": { "type": "object" } } } },
+            "4XX": problem(),
+            "5XX": problem(),
+        },
+    })
+}
+
+fn problem() -> Value {
+    json!({ "description": "what went wrong", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } })
+}
+
 fn operation(
     method: &MethodDescriptor,
     about: String,
@@ -77,7 +100,6 @@ fn operation(
 ) -> Value {
     let media = if method.is_server_streaming() { "text/event-stream" } else { "application/json" };
     let answer = schemas.reference(&method.output());
-    let problem = json!({ "description": "what went wrong", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     let mut operation = json!({
         "operationId": format!("{}_{}", method.parent_service().name(), method.name()),
         "tags": [method.parent_service().name()],
@@ -85,8 +107,8 @@ fn operation(
         "parameters": parameters,
         "responses": {
             "200": { "description": "the answer", "content": { media: { "schema": answer } } },
-            "4XX": problem,
-            "5XX": problem,
+            "4XX": problem(),
+            "5XX": problem(),
         },
     });
     if body {

@@ -6,6 +6,8 @@
 use axum::routing::MethodFilter;
 use serde_json::{Map, Value};
 
+use super::{alertmanager, healing};
+
 /// A fixed value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fixed {
@@ -104,7 +106,6 @@ pub(crate) const TABLE: &[Short] = &[
     },
     post("/diagnostics/run", "DiagnosticsService", "RunDiagnostics", "Has every probe look at once."),
     get("/diagnostics/history", "DiagnosticsService", "ListDiagnostics", "Reports of sweeps, newest first."),
-    post("/api/healing/health-check", "DiagnosticsService", "RunDiagnostics", "Has every probe look at once."),
     get("/learning/insights", "LearningService", "ListInsights", "Recurring faults, and which repair helps."),
     Short {
         id: Some(("name", "hosts/")),
@@ -142,6 +143,41 @@ pub(crate) const TABLE: &[Short] = &[
     },
     get("/api/healing/config", "AdminService", "GetPolicy", "The policy in force."),
     get("/api/healing/metrics", "HealthService", "ListHealth", "Health by layer, host, service and target."),
+];
+
+/// A path that takes several calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Composed {
+    /// The path; it is posted to.
+    pub(crate) path: &'static str,
+    /// The RPCs that it calls, as the documentation names them.
+    pub(crate) rpcs: &'static str,
+    /// What it is for, in a line.
+    pub(crate) about: &'static str,
+    /// The schema of its body.
+    pub(crate) body: fn() -> Value,
+}
+
+/// Every path that takes several calls.
+pub(crate) const COMPOSED: &[Composed] = &[
+    Composed {
+        path: "/api/healing/health-check",
+        rpcs: "`HealthService/GetHealth`, `DiagnosticsService/RunDiagnostics`",
+        about: "Health of `components`, and has their probes look at once.",
+        body: healing::described_check,
+    },
+    Composed {
+        path: "/api/healing/recover",
+        rpcs: "`IncidentService/GetIncident`, `IncidentService/RunRepair`",
+        about: "Repairs the issue `issue_id`; `action` is `auto` or a repair.",
+        body: healing::described_recover,
+    },
+    Composed {
+        path: "/api/alertmanager",
+        rpcs: "`IncidentService/ReportIncident`, `IncidentService/WithdrawReport`",
+        about: "Takes alerts as Alertmanager posts them.",
+        body: alertmanager::described,
+    },
 ];
 
 impl Short {
@@ -183,10 +219,14 @@ mod tests {
             let rpc = format!("/prunella.control.v1.{}/{}", it.service, it.rpc);
             assert!(crate::rpc::gate::TABLE.iter().any(|(row, _)| *row == rpc), "there is no {rpc}");
         }
+        for it in COMPOSED {
+            let row = format!("| `POST {}` | {} | {} |", it.path, it.rpcs, it.about);
+            assert!(page.contains(&row), "docs/api.md lacks this row:\n{row}");
+        }
         let rows = page
             .lines()
             .filter(|it| ["GET", "POST", "DELETE"].iter().any(|verb| it.starts_with(&format!("| `{verb} "))));
-        assert_eq!(rows.count(), TABLE.len(), "docs/api.md has rows that are no paths");
+        assert_eq!(rows.count(), TABLE.len() + COMPOSED.len(), "docs/api.md has rows that are no paths");
     }
 
     #[test]

@@ -25,6 +25,11 @@ impl Problem {
         body.insert("reason".into(), reason.into());
         Self { status, body }
     }
+
+    /// As part of a larger answer.
+    pub(crate) fn into_value(self) -> Value {
+        self.body.into()
+    }
 }
 
 impl From<Status> for Problem {

@@ -21,6 +21,7 @@ use tonic::{Code, Request, Status, Streaming};
 use crate::rpc::error;
 use crate::rpc::gate::{Gated, Vouched};
 use crate::rpc::listen::{ANSWER_MAX, CONTROL_MESSAGE_MAX};
+use crate::rpc::repeat::Repeated;
 
 /// How long a call may take: storing a policy on a slow disk takes longest.
 const CALL_MAX: Duration = Duration::from_secs(40);
@@ -29,7 +30,7 @@ const CALL_MAX: Duration = Duration::from_secs(40);
 const PACKAGE: &str = "prunella.control.v1";
 
 /// The services of the control listener, behind its gate.
-pub(crate) type Services = Gated<Routes>;
+pub(crate) type Services = Gated<Repeated<Routes>>;
 
 /// Who asks, in the terms of the gate.
 #[derive(Debug, Clone)]

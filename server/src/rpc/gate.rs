@@ -68,6 +68,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/prunella.control.v1.IncidentService/ListIncidents", Access::Viewer),
     ("/prunella.control.v1.IncidentService/GetIncident", Access::Viewer),
     ("/prunella.control.v1.IncidentService/ReportIncident", Access::Operator),
+    ("/prunella.control.v1.IncidentService/WithdrawReport", Access::Operator),
     ("/prunella.control.v1.IncidentService/CancelIncident", Access::Operator),
     ("/prunella.control.v1.IncidentService/RunRepair", Access::Operator),
     ("/prunella.control.v1.HealthService/GetHealth", Access::Viewer),

@@ -2,8 +2,8 @@
 
 use prunella_engine::advice::Advice;
 use prunella_model::incident::{
-    Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Gain, Hold, Incident, IncidentState, Release, Response,
-    SharedCause, StageRecord,
+    Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Gain, Hold, Incident, IncidentState, Release, Report,
+    Response, SharedCause, StageRecord,
 };
 use prunella_model::outcome::Outcome;
 use prunella_model::step::{Step, TargetStep};
@@ -43,6 +43,7 @@ pub fn incident(it: &Incident, advice: &Advice) -> pb::Incident {
         diagnosis: it.diagnosis.as_ref().map(diagnosis),
         shared: it.shared.as_ref().map(shared),
         response: Some(response(&it.response)),
+        reports: it.reports.iter().map(report).collect(),
         stages: it.stages.iter().map(stage).collect(),
         attempts: it.attempts.iter().map(attempt).collect(),
         holds: it.holds.iter().map(|it| hold(it, None)).collect(),
@@ -56,6 +57,17 @@ pub fn incident(it: &Incident, advice: &Advice) -> pb::Incident {
             text: advice.text.clone(),
             command: advice.command.clone(),
         }),
+    }
+}
+
+fn report(it: &Report) -> pb::Report {
+    pb::Report {
+        report_id: it.id.clone(),
+        by: it.by.to_string(),
+        severity: word(&it.severity),
+        summary: it.summary.clone(),
+        file_time: time(it.filed_at),
+        withdraw_time: it.withdrawn_at.map(encode_time),
     }
 }
 

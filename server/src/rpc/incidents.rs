@@ -1,8 +1,5 @@
 //! Faults from opening to closing, and repairs on request.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
-
 use prunella_engine::Request as Ask;
 use prunella_model::incident::{Incident, Severity};
 use prunella_model::{IncidentId, OperatorName, RepairName};
@@ -15,11 +12,8 @@ use super::{answer, ask, error, incident_view, name, operator, page, text};
 use crate::closed::Archive;
 use crate::driver::Inbox;
 
-/// How many answers to repeated calls are kept: far more than any caller retries at the same time.
-const REMEMBERED: usize = 256;
-
-/// The longest request id, in bytes: a UUID has 36.
-const REQUEST_ID_MAX: usize = 64;
+/// The longest name of a report, in bytes.
+const REPORT_ID_MAX: usize = 128;
 
 /// Serves `IncidentService`.
 #[derive(Debug, Clone)]
@@ -28,35 +22,6 @@ pub struct Incidents {
     pub inbox: Inbox,
     /// Closed incidents.
     pub history: Archive,
-    /// Answers to calls that may be repeated.
-    pub answered: Arc<Answered>,
-}
-
-/// Answers by caller and request id, so that a repeated call is the same call.
-#[derive(Debug, Default)]
-pub struct Answered {
-    /// Held while a call with a request id runs: a repetition waits for the first answer.
-    turn: tokio::sync::Mutex<()>,
-    kept: std::sync::Mutex<VecDeque<(OperatorName, pb::RunRepairRequest, pb::RunRepairResponse)>>,
-}
-
-impl Answered {
-    fn find(&self, by: &OperatorName, request: &pb::RunRepairRequest) -> Result<Option<pb::RunRepairResponse>, Status> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.iter().find(|(who, asked, _)| who == by && asked.request_id == request.request_id) {
-            Some((_, asked, response)) if asked == request => Ok(Some(response.clone())),
-            Some(_) => Err(error::invalid("request_id", "was used for another request; take a new one")),
-            None => Ok(None),
-        }
-    }
-
-    fn keep(&self, by: OperatorName, request: pb::RunRepairRequest, response: pb::RunRepairResponse) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == REMEMBERED {
-            kept.pop_front();
-        }
-        kept.push_back((by, request, response));
-    }
 }
 
 #[tonic::async_trait]
@@ -132,9 +97,25 @@ impl IncidentService for Incidents {
         if summary.is_empty() {
             return Err(error::invalid("summary", "must say in a line what is wrong"));
         }
-        let (incident, message) = answer(ask(&self.inbox, by, Ask::Report { target, severity, summary }).await?)?;
+        let id = report_id(request.report_id)?;
+        let asked = Ask::Report { target, id, severity, summary, dry_run: request.validate_only };
+        let (incident, message) = answer(ask(&self.inbox, by, asked).await?)?;
         let incident = incident.map(name::of_incident).unwrap_or_default();
         Ok(Response::new(pb::ReportIncidentResponse { incident, message }))
+    }
+
+    async fn withdraw_report(
+        &self,
+        request: Request<pb::WithdrawReportRequest>,
+    ) -> Result<Response<pb::WithdrawReportResponse>, Status> {
+        let by = operator(&request)?;
+        let request = request.into_inner();
+        let target = name::target("target", &request.target)?;
+        let (id, why) = (report_id(request.report_id)?, text("why", request.why)?);
+        let asked = Ask::Withdraw { target, id, why, dry_run: request.validate_only };
+        let (incident, message) = answer(ask(&self.inbox, by, asked).await?)?;
+        let incident = incident.map(name::of_incident).unwrap_or_default();
+        Ok(Response::new(pb::WithdrawReportResponse { incident, message }))
     }
 
     async fn cancel_incident(
@@ -155,19 +136,7 @@ impl IncidentService for Incidents {
     ) -> Result<Response<pb::RunRepairResponse>, Status> {
         let by = operator(&request)?;
         let request = request.into_inner();
-        if request.request_id.len() > REQUEST_ID_MAX {
-            return Err(error::invalid("request_id", format!("must have at most {REQUEST_ID_MAX} bytes")));
-        }
-        if request.request_id.is_empty() {
-            return self.repair(by, &request).await.map(Response::new);
-        }
-        let _turn = self.answered.turn.lock().await;
-        if let Some(response) = self.answered.find(&by, &request)? {
-            return Ok(Response::new(response));
-        }
-        let response = self.repair(by.clone(), &request).await?;
-        self.answered.keep(by, request, response.clone());
-        Ok(Response::new(response))
+        self.repair(by, &request).await.map(Response::new)
     }
 }
 
@@ -218,6 +187,13 @@ impl Wanted {
 
 fn parse_after(id: &str) -> Result<IncidentId, Status> {
     id.parse().map_err(|_| error::invalid("page_token", "is not one that this listing gave out"))
+}
+
+fn report_id(id: String) -> Result<String, Status> {
+    match id.len() > REPORT_ID_MAX {
+        true => Err(error::invalid("report_id", format!("must have at most {REPORT_ID_MAX} bytes"))),
+        false => text("report_id", id),
+    }
 }
 
 fn severity(field: &str, word: &str) -> Result<Severity, Status> {

@@ -37,6 +37,7 @@ use super::incidents::Incidents;
 use super::learning::{Learning, MESSAGE_MAX as LEARNING_MESSAGE_MAX};
 use super::notifications::Notifications;
 use super::optimiser::Optimiser;
+use super::repeat::RepeatLayer;
 use super::snapshots::Snapshots;
 
 /// The most agents that are connected at the same time, and as many again that reconnect. Fewer where the system does
@@ -211,6 +212,7 @@ impl Control {
 /// When serving is not possible at all.
 pub async fn control(
     door: Door,
+    repeats: RepeatLayer,
     services: Routes,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
@@ -218,6 +220,7 @@ pub async fn control(
     let connections = Acceptor::new(door.tls, door.fleet, most, door.open, "control").incoming(door.socket);
     limited(CONTROL_STREAMS_MAX)
         .layer(GateLayer(door.gate))
+        .layer(repeats)
         .add_routes(services)
         .serve_with_incoming_shutdown(connections, stop)
         .await

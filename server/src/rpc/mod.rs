@@ -20,6 +20,7 @@ pub mod name;
 pub mod notifications;
 pub mod optimiser;
 pub mod page;
+pub mod repeat;
 pub mod snapshots;
 mod topology;
 

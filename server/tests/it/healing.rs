@@ -29,7 +29,7 @@ fn process() -> ProbeName {
     ProbeName::new("process").unwrap()
 }
 
-fn report() -> HostReport {
+pub(crate) fn report() -> HostReport {
     let permit = |step| Permit { step, per_hour: 1_000, approvals: 0 };
     let target = TargetReport {
         name: web(),

@@ -16,19 +16,19 @@ use super::fixture::Fleet;
 
 const SOON: Duration = Duration::from_secs(60);
 
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
     /// It is a problem of this status, and says so as RFC 9457 wants it.
-    fn problem(&self, status: u16, reason: &str) {
+    pub(crate) fn problem(&self, status: u16, reason: &str) {
         assert_eq!(
             (self.status, self.headers["content-type"].as_str()),
             (status, "application/problem+json"),
@@ -44,23 +44,23 @@ impl Answer {
 }
 
 /// One request on a connection of its own.
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     at: SocketAddr,
     headers: Vec<(&'a str, String)>,
 }
 
 impl<'a> Call<'a> {
-    fn new(at: SocketAddr) -> Self {
+    pub(crate) fn new(at: SocketAddr) -> Self {
         Self { at, headers: vec![("host", at.to_string())] }
     }
 
-    fn with(mut self, name: &'a str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &'a str, value: impl Into<String>) -> Self {
         self.headers.retain(|(it, _)| *it != name);
         self.headers.push((name, value.into()));
         self
     }
 
-    fn token(self, token: &str) -> Self {
+    pub(crate) fn token(self, token: &str) -> Self {
         self.with("authorization", format!("Bearer {token}"))
     }
 
@@ -87,11 +87,11 @@ impl<'a> Call<'a> {
         parse(&String::from_utf8_lossy(&bytes))
     }
 
-    async fn get(self, path: &str) -> Answer {
+    pub(crate) async fn get(self, path: &str) -> Answer {
         self.send("GET", path, b"").await
     }
 
-    async fn post(self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(self, path: &str, body: &Value) -> Answer {
         self.with("content-type", "application/json").send("POST", path, body.to_string().as_bytes()).await
     }
 
@@ -108,7 +108,7 @@ fn parse(text: &str) -> Answer {
     Answer { status, headers: headers.collect(), body: body.to_owned() }
 }
 
-fn door(fleet: &Fleet) -> SocketAddr {
+pub(crate) fn door(fleet: &Fleet) -> SocketAddr {
     fleet.at.http.unwrap()
 }
 

@@ -1,6 +1,8 @@
 //! The server over real TLS, in this process.
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod healing;

@@ -78,6 +78,7 @@ async fn report(fleet: &Fleet, host: &str, severity: &str, summary: &str) -> Str
         target: format!("hosts/{host}/targets/host"),
         severity: severity.into(),
         summary: summary.into(),
+        ..Default::default()
     };
     IncidentServiceClient::new(fleet.admin().await).report_incident(request).await.unwrap().into_inner().incident
 }

@@ -217,10 +217,25 @@ pub enum Request {
     Report {
         /// The target.
         target: TargetRef,
+        /// How the reporter knows it again, so that saying it again is saying the same; empty for none.
+        id: String,
         /// How bad.
         severity: Severity,
         /// What is wrong, in a line.
         summary: String,
+        /// Check everything, do nothing.
+        dry_run: bool,
+    },
+    /// Say that what was reported is gone. That is evidence by whoever reported it, and verifies no repair.
+    Withdraw {
+        /// The target.
+        target: TargetRef,
+        /// The report, as its reporter named it; empty for all of theirs.
+        id: String,
+        /// Why, in a line.
+        why: String,
+        /// Check everything, do nothing.
+        dry_run: bool,
     },
     /// Take in what another fleet has learned, or what this one had.
     Import {

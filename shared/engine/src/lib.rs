@@ -42,6 +42,7 @@ mod plan;
 mod queue;
 mod quiet;
 mod repairs;
+mod reports;
 mod requests;
 mod restore;
 mod rollout;
@@ -232,9 +233,11 @@ impl Engine {
             | Event::Outcome { host, .. }
             | Event::Forget { host, .. } => host,
             Event::Undelivered { command, .. } => &self.commands.get(command)?.intent.host,
-            Event::Request { request: Request::Repair { target, .. } | Request::Report { target, .. }, .. } => {
-                &target.host
-            }
+            Event::Request {
+                request:
+                    Request::Repair { target, .. } | Request::Report { target, .. } | Request::Withdraw { target, .. },
+                ..
+            } => &target.host,
             Event::Request { .. }
             | Event::Started { .. }
             | Event::Authorised { .. }

@@ -1,7 +1,7 @@
 //! What operators ask for.
 
 use prunella_model::event::EventKind;
-use prunella_model::incident::{Closing, Fault, IncidentState, Severity};
+use prunella_model::incident::{Closing, IncidentState, Severity};
 use prunella_model::observation::Sha256;
 use prunella_model::record::MaintenanceRecord;
 use prunella_model::{CommandId, IncidentId, OperatorName, PartName, RepairName, RuleName, TargetRef, Timestamp};
@@ -10,9 +10,9 @@ use crate::Engine;
 use crate::diagnosis::{Insight, Presence};
 use crate::event::{Decision, Reply, Request};
 use crate::incident::{Forced, REPORTED};
-use crate::key::{Key, at};
-use crate::knowledge::fingerprint;
+use crate::key::Key;
 use crate::repairs;
+use crate::reports::Said;
 
 /// The name that faults carry on which a person wants a repair though no rule sees one.
 const REQUESTED: &str = "requested";
@@ -40,7 +40,10 @@ impl Engine {
             Request::Optimise { opportunity, why, dry_run } => self.optimise(by, &opportunity, &why, dry_run),
             Request::Cancel { incident, why } => self.cancel(by, incident, &why),
             Request::Diagnose { scope } => self.ask_sweep(by, scope),
-            Request::Report { target, severity, summary } => self.report(by, &target, severity, summary),
+            Request::Report { target, id, severity, summary, dry_run } => {
+                self.report(by, &target, Said { id, severity, summary }, dry_run)
+            }
+            Request::Withdraw { target, id, why, dry_run } => self.withdraw_report(by, &target, &id, &why, dry_run),
             Request::Import { lore } => self.import(by, *lore),
         };
         self.out.replies.push(Decision::Reply { token, reply });
@@ -73,39 +76,6 @@ impl Engine {
         self.close(id, Closing::Cancelled { by: by.clone() });
         let message = format!("incident {id} is closed; its symptom opens no other one until it has been gone");
         Reply::Done { incident: Some(id), message }
-    }
-
-    pub(crate) fn filed(&self, key: Key, rule: &'static str, severity: Severity, summary: String) -> Fault {
-        let target = self.target_at(key);
-        let kind = target.report.service.as_ref().map_or(target.report.name.as_str(), |it| it.as_str());
-        Fault {
-            rule: RuleName::of(rule),
-            target: self.reference(key),
-            symptom: None,
-            severity,
-            fingerprint: fingerprint(rule, kind, None),
-            since: self.hosts[at(key.host)].clock.to_host(self.now),
-            summary,
-        }
-    }
-
-    fn report(&mut self, by: &OperatorName, target: &TargetRef, severity: Severity, summary: String) -> Reply {
-        let Some(key) = self.find(target) else { return Reply::NotFound { what: format!("target {target}") } };
-        if let Some(id) = self.target_at(key).incident {
-            let fault = self.filed(key, REPORTED, severity, summary.clone());
-            self.join_reported(id, fault);
-            let subject = self.subject(key);
-            self.audit_as(format!("operator/{by}"), "reported", subject, Some(id), summary);
-            return Reply::Done {
-                incident: Some(id),
-                message: format!("added to incident {id}, which is open already"),
-            };
-        }
-        let fault = self.filed(key, REPORTED, severity, summary.clone());
-        let id = self.open(key, fault, Vec::new());
-        let subject = self.subject(key);
-        self.audit_as(format!("operator/{by}"), "reported", subject, Some(id), summary);
-        Reply::Done { incident: Some(id), message: format!("incident {id} is open") }
     }
 
     fn ask_repair(

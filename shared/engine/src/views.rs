@@ -28,6 +28,7 @@ pub(crate) fn blank(fault: Fault, now: Timestamp) -> Incident {
         attempts: Vec::new(),
         holds: Vec::new(),
         released: Vec::new(),
+        reports: Vec::new(),
         response: prunella_model::incident::Response::default(),
         recovered_at: None,
         closed_at: None,

@@ -383,7 +383,14 @@ impl World {
             },
             11 => Request::EndMaintenance { name: "tea".parse().unwrap() },
             12 => Request::StopRollout { why: "tea".into() },
-            _ => Request::Report { target: it, severity: Severity::Low, summary: "slow".into() },
+            13 => Request::Withdraw { target: it, id: String::new(), why: "tea".into(), dry_run: false },
+            _ => Request::Report {
+                target: it,
+                id: "slow".into(),
+                severity: Severity::Low,
+                summary: "slow".into(),
+                dry_run: false,
+            },
         };
         Event::Request { token: 7, by: OperatorName::of("ann"), request }
     }

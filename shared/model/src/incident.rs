@@ -1,5 +1,7 @@
 //! The record of an incident: a fault's life from opening to a closing that carries a reason.
 
+mod report;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use crate::step::TargetStep;
 use crate::{
     BrakeName, CauseName, CommandId, IncidentId, OperatorName, ProbeName, RepairName, RuleName, TargetRef, Timestamp,
 };
+
+pub use report::Report;
 
 /// How bad a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -469,6 +473,9 @@ pub struct Incident {
     pub holds: Vec<Hold>,
     /// Everything that held it back and has been released, with the time of release.
     pub released: Vec<(Hold, Timestamp)>,
+    /// What people and programs said about its target, oldest first.
+    #[serde(default)]
+    pub reports: Vec<Report>,
     /// How soon it must be responded to, and was.
     #[serde(default)]
     pub response: Response,

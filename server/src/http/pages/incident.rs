@@ -26,6 +26,7 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>) -> Result<Markup
         }
         (to_do(&it))
         (diagnosis(&it))
+        (reports(&it))
         (attempts(&it))
         (holds(&visit, &it))
         (stages(&it))
@@ -69,6 +70,26 @@ fn diagnosis(it: &pb::Incident) -> Markup {
             @if !found.affected.is_empty() {
                 h3 { "What suffers from it" }
                 p { @for (index, it) in found.affected.iter().enumerate() { @if index > 0 { ", " } (place(it)) } }
+            }
+        }
+    }
+}
+
+/// What people and other monitoring said.
+fn reports(it: &pb::Incident) -> Markup {
+    if it.reports.is_empty() {
+        return html! {};
+    }
+    html! {
+        section {
+            h2 { "Reports" }
+            ul .evidence {
+                @for it in &it.reports {
+                    li {
+                        (clock(it.file_time.as_ref())) " " strong { (it.by) } " " (it.summary)
+                        @if let Some(time) = &it.withdraw_time { " · gone, they say, since " (clock(Some(time))) }
+                    }
+                }
             }
         }
     }

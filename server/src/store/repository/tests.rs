@@ -45,6 +45,7 @@ pub(crate) fn incident(counter: u64) -> Incident {
         attempts: Vec::new(),
         holds: Vec::new(),
         released: Vec::new(),
+        reports: Vec::new(),
         response: prunella_model::incident::Response::default(),
         recovered_at: None,
         optimisation: None,

@@ -4,14 +4,14 @@ mod ended;
 mod silent;
 
 use prunella_model::CauseName;
-use prunella_model::incident::{Diagnosis, Evidence, Priority, Severity};
+use prunella_model::incident::{Diagnosis, Evidence, Fault, Priority, Severity};
 use prunella_model::observation::Status;
 use prunella_model::{RepairName, Timestamp};
 use std::time::Duration;
 
 use crate::Engine;
 use crate::cause::Cause;
-use crate::incident::Case;
+use crate::incident::{Case, REPORTED};
 use crate::key::{Key, at};
 use crate::repairs::{Patient, REPAIRS};
 use crate::rules::{self, Judgement, Subject, Symptom};
@@ -87,7 +87,7 @@ impl Engine {
                 Some(_) => Judgement::Absent(u32::MAX),
                 None => match kind {
                     Some(kind) => self.judge_optimisation(case, kind),
-                    None => self.judge_reported(case, &fault.summary, since),
+                    None => self.judge_reported(case, fault, since),
                 },
             };
             match judgement {
@@ -105,10 +105,13 @@ impl Engine {
         }
     }
 
-    /// A fault that a person filed lasts until something was done; then the target's own probes say whether it is well.
-    fn judge_reported(&self, case: &Case, summary: &str, since: Timestamp) -> Judgement {
+    /// A fault that was reported lasts until something was done or every report was taken back; then the target's own
+    /// probes say whether it is well.
+    fn judge_reported(&self, case: &Case, fault: &Fault, since: Timestamp) -> Judgement {
+        let reported = fault.rule.as_str() == REPORTED && since == Timestamp::ZERO;
+        let since = if reported { self.reports_over(case).unwrap_or(since) } else { since };
         if since == Timestamp::ZERO {
-            let symptom = Symptom { since: case.it.fault.since, probe: None, summary: summary.to_owned() };
+            let symptom = Symptom { since: fault.since, probe: None, summary: fault.summary.clone() };
             return Judgement::Present(symptom);
         }
         let mut worst = Judgement::Absent(u32::MAX);

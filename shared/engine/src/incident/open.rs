@@ -185,6 +185,7 @@ impl Engine {
             attempts: Vec::new(),
             holds: Vec::new(),
             released: Vec::new(),
+            reports: Vec::new(),
             response: Response::default(),
             recovered_at: None,
             closed_at: None,

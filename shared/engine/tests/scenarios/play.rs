@@ -388,11 +388,25 @@ impl World {
                 Request::Cancel { incident: incidents.get(place).copied().unwrap_or_default(), why }
             }
             "diagnose" => Request::Diagnose { scope: scope() },
+            // `report as=ID h1/web WHAT` has a name by which it is known again; a severity may stand before WHAT.
             "report" => {
-                let named = Severity::ALL.into_iter().find(|it| words.0.get(2) == Some(&it.as_str()));
-                let (severity, summary) = (named.unwrap_or(Severity::High), rest(if named.is_some() { 3 } else { 2 }));
-                Request::Report { target: target(words.0[1]), severity, summary }
+                let id = words.0[1].strip_prefix("as=");
+                let (place, id) = id.map_or((1, ""), |id| (2, id));
+                let named = Severity::ALL.into_iter().find(|it| words.0.get(place + 1) == Some(&it.as_str()));
+                Request::Report {
+                    target: target(words.0[place]),
+                    id: id.to_owned(),
+                    severity: named.unwrap_or(Severity::High),
+                    summary: rest(place + if named.is_some() { 2 } else { 1 }),
+                    dry_run: words.has("dry"),
+                }
             }
+            "withdraw" => Request::Withdraw {
+                target: target(words.0[1]),
+                id: words.0.get(2).map_or("", |it| *it).to_owned(),
+                why: "resolved".to_owned(),
+                dry_run: words.has("dry"),
+            },
             other => panic!("cannot ask for {other:?}"),
         };
         self.step(Event::Request { token: 1, by, request });
