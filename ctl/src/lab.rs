@@ -35,13 +35,15 @@ pub struct Plan {
     pub program: PathBuf,
     /// The slim agent, where that shall be used instead.
     pub agent: Option<PathBuf>,
+    /// Where JSON and the dashboard are served.
+    pub door: HttpListen,
 }
 
 impl Plan {
     /// One service that is looked at four times a second, everything run by `program`.
     #[must_use]
     pub const fn new(program: PathBuf) -> Self {
-        Self { services: 1, interval: "250ms", http: true, program, agent: None }
+        Self { services: 1, interval: "250ms", http: true, program, agent: None, door: HttpListen::Off }
     }
 }
 
@@ -101,7 +103,7 @@ impl Lab {
         let dir = fleet::directory(at, "lab", &options)?;
         let host = HostId::new("lab-1")?;
         let home = dir.agent_dir(&host);
-        let mut fleet = Fleet::start_with(dir, plan.program.clone(), HttpListen::Off).await?;
+        let mut fleet = Fleet::start_with(dir, plan.program.clone(), plan.door).await?;
         let (config, state_dir) = (home.join("agent.toml"), home.join("state"));
         let mut services = Vec::new();
         for (number, port) in (1..).zip(free_ports(plan.services)?) {

@@ -5,6 +5,7 @@
 mod bench;
 mod book;
 mod clients;
+mod browser;
 mod crashes;
 mod demo;
 mod deploy;

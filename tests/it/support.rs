@@ -38,11 +38,16 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 /// Runs a test with a lab of one service, and ends every process afterwards.
 pub(crate) fn with_lab<F: AsyncFnOnce(&mut Lab, Service)>(test: F) {
+    with_lab_of(Plan::new(program()), test);
+}
+
+/// The same with a lab as it is planned.
+pub(crate) fn with_lab_of<F: AsyncFnOnce(&mut Lab, Service)>(plan: Plan, test: F) {
     let dir = TempDir::new().unwrap();
     let _logs = LogsOnPanic(dir.path().to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
-        let mut lab = Lab::start(dir.path(), Plan::new(program())).await.unwrap();
+        let mut lab = Lab::start(dir.path(), plan).await.unwrap();
         lab.records.follow(|_| {}).await.unwrap();
         let service = lab.services[0].clone();
         test(&mut lab, service).await;
