@@ -19,6 +19,7 @@ use crate::authority::Granted;
 use crate::clock::Clock;
 use crate::feed::Feed;
 use crate::sessions::Sessions;
+use crate::voice;
 
 /// How long a delivery is good: time for a slow link, half of what agents accept at most.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -80,7 +81,7 @@ impl Effects {
             Decision::Dispatch { intent, generation } => {
                 let command = intent.id;
                 let why = self.dispatch(&intent, generation).err()?;
-                tracing::warn!(target: "prunella::repair", host = %intent.host, %command, why, "a command was not delivered");
+                tracing::warn!(target: "prunella::repair", host = %intent.host, incident = %intent.incident, %command, why, "a command was not delivered");
                 return Some(Event::Undelivered { command, why });
             }
             Decision::Order { orders, generation } => {
@@ -95,14 +96,7 @@ impl Effects {
             Decision::ReportFully { host } => self.tell(&host, ServerMessage::ReportFully),
             Decision::Reconnect { host, after, reason } => self.tell(&host, ServerMessage::Reconnect { after, reason }),
             Decision::Announce(event) => {
-                tracing::info!(
-                    target: "prunella::engine",
-                    kind = event.kind.as_str(),
-                    host = event.host.as_ref().map(tracing::field::display),
-                    incident = event.incident.as_ref().map(tracing::field::display),
-                    text = event.message,
-                    "event"
-                );
+                voice::say(&event);
                 self.feed.announce(event);
             }
             Decision::Reply { token, reply } => {
@@ -123,16 +117,18 @@ impl Effects {
 
     /// Sends a command that was committed earlier, unless it was sent in the host's current session already.
     pub fn send_again(&mut self, host: &HostId, record: &CommandRecord) {
-        let command = record.intent.id;
+        let (command, incident) = (record.intent.id, record.intent.incident);
         let session = self.sessions.current(host);
         if session.is_none() || session == self.sent.get(&command).copied() {
             return;
         }
         match self.dispatch(&record.intent, record.generation) {
-            Ok(()) => tracing::info!(target: "prunella::repair", %host, %command, "a command was sent again"),
+            Ok(()) => {
+                tracing::info!(target: "prunella::repair", %host, %incident, %command, "a command was sent again")
+            }
             // The engine's own deadline for the outcome goes on.
             Err(why) => {
-                tracing::warn!(target: "prunella::repair", %host, %command, why, "a command was not sent again")
+                tracing::warn!(target: "prunella::repair", %host, %incident, %command, why, "a command was not sent again")
             }
         }
     }

@@ -29,6 +29,7 @@ pub mod serve;
 pub mod sessions;
 mod startup;
 pub mod store;
+mod voice;
 mod wiring;
 
 use std::path::PathBuf;

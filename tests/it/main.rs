@@ -4,14 +4,15 @@
 
 mod bench;
 mod book;
-mod clients;
 mod browser;
+mod clients;
 mod crashes;
 mod demo;
 mod deploy;
 mod features;
 mod hostile;
 mod lab;
+mod logs;
 mod mistakes;
 mod operators;
 mod orders;

@@ -22,6 +22,7 @@ use prunella_seal::{Opened, Trust};
 use prunella_ward::{LocalPolicy, Moment, Own, Ward};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 pub use body::Body;
 
@@ -150,16 +151,19 @@ impl Executor {
             self.ward.remember(clock::boot_now().saturating_sub(age), &steps);
         }
         for left in unfinished {
-            tracing::warn!(target: "prunella::repair", command = %left.intent.id, begun = ?left.begun, "a command was interrupted");
+            tracing::warn!(target: "prunella::repair", incident = %left.intent.incident, command = %left.intent.id, begun = ?left.begun, "a command was interrupted");
             let course = Course::new(left.intent.clone());
             self.take_hold(&course);
             let same_boot = recover::is_same_boot(&left, &self.boot);
             let (body, ledger, pause) = (Rc::clone(&self.body), Rc::clone(&self.ledger), Rc::clone(&self.pause));
             let ends = self.ends.clone();
-            tokio::task::spawn_local(async move {
+            let span = span_of(&left.intent);
+            let taken_up = async move {
                 let report = recover::take_up(left, same_boot, course, &body, &ledger, &pause).await;
+                tracing::info!(target: "prunella::repair", outcome = ?report.outcome, "a command has ended");
                 let _ = ends.send(report).await;
-            });
+            };
+            tokio::task::spawn_local(taken_up.instrument(span));
         }
     }
 
@@ -241,7 +245,7 @@ impl Executor {
         busy(&self.running, &opened.intent)?;
         let accepted = self.ward.judge(&opened, trust.delegation(), now, &facts)?;
         if let Some(late) = accepted.lapsed {
-            tracing::warn!(target: "prunella::repair", command = %accepted.command, ?late, "the intent has lapsed by this clock");
+            tracing::warn!(target: "prunella::repair", incident = %opened.intent.incident, command = %accepted.command, ?late, "the intent has lapsed by this clock");
         }
         let written = match slot.as_mut() {
             Ok(ledger) => ledger.intend(&opened, now.wall).map_err(|error| causes(&error)),
@@ -256,11 +260,15 @@ impl Executor {
         self.take_hold(&course);
         let (body, ledger, pause) = (Rc::clone(&self.body), Rc::clone(&self.ledger), Rc::clone(&self.pause));
         let ends = self.ends.clone();
-        tokio::task::spawn_local(async move {
+        let span = span_of(&course.intent);
+        let run = async move {
+            tracing::info!(target: "prunella::repair", steps = course.intent.steps.len(), "a command has begun");
             let report = course.run(&body, &ledger, &pause).await;
+            tracing::info!(target: "prunella::repair", outcome = ?report.outcome, "a command has ended");
             // Without a receiver the agent is ending; the ledger has the outcome.
             let _ = ends.send(report).await;
-        });
+        };
+        tokio::task::spawn_local(run.instrument(span));
     }
 
     /// Keeps other commands away from its targets.
@@ -315,9 +323,6 @@ impl Executor {
     /// Takes note that a command has ended.
     pub fn ended(&mut self, report: &OutcomeReport) {
         self.running.remove(&report.command);
-        tracing::info!(
-            target: "prunella::repair", command = %report.command, outcome = ?report.outcome, "a command has ended"
-        );
     }
 
     /// Takes note that a server has stored these outcomes.
@@ -326,6 +331,11 @@ impl Executor {
             outcomes.iter().for_each(|id| course::log_failure(ledger.acknowledged(*id)));
         }
     }
+}
+
+/// What every line of a command carries in the log: the incident that it is for, and its own id.
+fn span_of(intent: &Intent) -> tracing::Span {
+    tracing::info_span!(target: "prunella::repair", "repair", incident = %intent.incident, command = %intent.id, repair = %intent.repair)
 }
 
 /// Refuses a command without judging it: nothing could be done with it.

@@ -58,7 +58,7 @@ type Targets = Vec<(String, Option<String>)>;
 
 /// `POST /api/alertmanager`.
 pub(crate) async fn take(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Value>, Problem> {
-    let who = credentials(request.headers());
+    let who = credentials(request.headers()).for_several();
     let fields = object(&json_body(request).await?)?;
     let posted: Posted = serde_json::from_value(fields.into())
         .map_err(|wrong| error::invalid("body", format!("is no message of Alertmanager: {wrong}")))?;

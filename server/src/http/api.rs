@@ -20,6 +20,7 @@ use super::transcode::{Credentials, from_json, from_value};
 use super::{Gateway, events, only_reads, openapi, query};
 use crate::rpc::error;
 use crate::rpc::listen::CONTROL_MESSAGE_MAX;
+use crate::rpc::repeat;
 
 /// How long the body of a request may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(20);
@@ -33,6 +34,9 @@ pub(crate) async fn alive() -> Json<Value> {
 pub(crate) async fn openapi(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
     Json(openapi::document(&gateway.transcoder))
 }
+
+/// The longest body of an import, in bytes: the longest document, with room for what JSON adds to it.
+const IMPORT_MAX: usize = 64 * 1024 * 1024;
 
 /// There is no such path.
 pub(crate) async fn nowhere(request: Request) -> Problem {
@@ -72,7 +76,7 @@ pub(crate) async fn by_body(
         return Err(error::invalid("query", "a POST takes its fields from the JSON body alone").into());
     }
     let who = credentials(request.headers());
-    let body = json_body(request).await?;
+    let body = json_body_of(request, most(method)).await?;
     let message = if body.is_empty() { from_value(method, json!({}))? } else { from_json(method, &body)? };
     answer(&gateway, method, &message, &who).await
 }
@@ -86,7 +90,7 @@ pub(crate) fn short(row: &'static Short) -> MethodRouter<Arc<Gateway>> {
             let who = credentials(request.headers());
             let id = parts.iter().find(|(name, _)| *name == "id").map(|(_, value)| value.to_owned());
             let mut fields = if row.verb == Verb::Post {
-                object(&json_body(request).await?)?
+                object(&json_body_of(request, most(method)).await?)?
             } else {
                 query::fields(method, request.uri().query().unwrap_or_default())?
             };
@@ -131,13 +135,26 @@ fn find<'a>(gateway: &'a Gateway, service: &str, method: &str) -> Result<&'a Met
 /// Who asks. Programs bring a bearer token; a browser's cookie counts on the dashboard's own pages alone, so that no other
 /// site can act through it.
 pub(crate) fn credentials(headers: &HeaderMap) -> Credentials {
-    headers.get(header::AUTHORIZATION).map_or(Credentials::None, |it| Credentials::Bearer(it.clone()))
+    let once = headers.get(repeat::HEADER).cloned();
+    headers.get(header::AUTHORIZATION).map_or(Credentials::None, |it| Credentials::Bearer(it.clone(), once))
+}
+
+/// The longest body that a method takes, in bytes. What a fleet has learned is longer than anything else.
+fn most(method: &MethodDescriptor) -> usize {
+    match (method.parent_service().name(), method.name()) {
+        ("LearningService", "ImportKnowledge") => IMPORT_MAX,
+        _ => CONTROL_MESSAGE_MAX,
+    }
 }
 
 /// The whole body, which must be JSON.
 pub(crate) async fn json_body(request: Request) -> Result<Bytes, Problem> {
+    json_body_of(request, CONTROL_MESSAGE_MAX).await
+}
+
+async fn json_body_of(request: Request, most: usize) -> Result<Bytes, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).map(|it| it.to_str().unwrap_or_default().to_owned());
-    let body = read(request.into_body()).await?;
+    let body = read_within(request.into_body(), most).await?;
     let essence = kind.as_deref().map(|it| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     match essence.as_deref() {
         Some("application/json") => Ok(body),
@@ -152,12 +169,16 @@ pub(crate) async fn json_body(request: Request) -> Result<Bytes, Problem> {
 
 /// The whole body, within limits of size and time.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(BODY_WAIT, Limited::new(body, CONTROL_MESSAGE_MAX).collect()).await {
+    read_within(body, CONTROL_MESSAGE_MAX).await
+}
+
+async fn read_within(body: Body, most: usize) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(BODY_WAIT, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "BODY_TOO_LARGE",
-            format!("the body has more than {CONTROL_MESSAGE_MAX} bytes"),
+            format!("the body has more than {most} bytes"),
         )),
         Ok(Err(error)) => {
             Err(Problem::new(StatusCode::BAD_REQUEST, "BODY_BROKEN", format!("the body ended early: {error}")))

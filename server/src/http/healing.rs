@@ -71,7 +71,7 @@ struct Check {
 
 /// `POST /api/healing/health-check`.
 pub(crate) async fn check(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Value>, Problem> {
-    let who = credentials(request.headers());
+    let who = credentials(request.headers()).for_several();
     let asked: Check = read(request).await?;
     if asked.components.len() > COMPONENTS_MAX {
         let why = format!("has {} entries; at most {COMPONENTS_MAX} are allowed", asked.components.len());

@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 pub use logins::{LINK_LIFE, Logins, SESSION_LIFE};
-pub(crate) use transcode::Services;
+pub(crate) use transcode::{PACKAGE, Services};
 
 use crate::clock::Clock;
 use transcode::Transcoder;

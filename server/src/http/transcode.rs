@@ -20,14 +20,15 @@ use tonic::{Code, Request, Status, Streaming};
 
 use crate::rpc::error;
 use crate::rpc::gate::{Gated, Vouched};
-use crate::rpc::listen::{ANSWER_MAX, CONTROL_MESSAGE_MAX};
-use crate::rpc::repeat::Repeated;
+use crate::rpc::learning::MESSAGE_MAX as LEARNING_MESSAGE_MAX;
+use crate::rpc::listen::ANSWER_MAX;
+use crate::rpc::repeat::{self, Repeated};
 
 /// How long a call may take: storing a policy on a slow disk takes longest.
 const CALL_MAX: Duration = Duration::from_secs(40);
 
 /// The package whose services have a JSON form. What agents and joining hosts say has none.
-const PACKAGE: &str = "prunella.control.v1";
+pub(crate) const PACKAGE: &str = "prunella.control.v1";
 
 /// The services of the control listener, behind its gate.
 pub(crate) type Services = Gated<Repeated<Routes>>;
@@ -37,22 +38,33 @@ pub(crate) type Services = Gated<Repeated<Routes>>;
 pub(crate) enum Credentials {
     /// Nobody in particular.
     None,
-    /// The `authorization` field of the request.
-    Bearer(HeaderValue),
+    /// The `authorization` field of the request, and what names the call, so that a repetition is the same call.
+    Bearer(HeaderValue, Option<HeaderValue>),
     /// Somebody who has logged in.
     Session(Vouched),
 }
 
 impl Credentials {
+    /// The same for several calls, of which each has a name of its own or none.
+    pub(crate) fn for_several(self) -> Self {
+        match self {
+            Self::Bearer(value, _) => Self::Bearer(value, None),
+            Self::None | Self::Session(_) => self,
+        }
+    }
+
     /// A request in this name.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         match self {
             Self::None => {}
-            Self::Bearer(value) => {
+            Self::Bearer(value, once) => {
                 // A field that is no plain text stays away, and the gate sees nobody.
                 if let Ok(value) = MetadataValue::try_from(value.as_bytes()) {
                     request.metadata_mut().insert("authorization", value);
+                }
+                if let Some(Ok(once)) = once.as_ref().map(|it| MetadataValue::try_from(it.as_bytes())) {
+                    request.metadata_mut().insert(repeat::HEADER, once);
                 }
             }
             Self::Session(vouched) => {
@@ -133,7 +145,7 @@ impl Transcoder {
     async fn client(&self) -> Result<Grpc<Services>, Status> {
         let mut client = Grpc::new(self.services.clone())
             .max_decoding_message_size(ANSWER_MAX)
-            .max_encoding_message_size(CONTROL_MESSAGE_MAX);
+            .max_encoding_message_size(LEARNING_MESSAGE_MAX);
         match client.ready().await {
             Ok(()) => Ok(client),
             Err(never) => match never {},

@@ -21,6 +21,41 @@ pub enum Moment {
     Fleet,
 }
 
+/// What a message does to the matter that it speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The matter begins, or goes on.
+    Begins,
+    /// It is over.
+    Ends,
+    /// It is over, which is news only to those who were told of its beginning.
+    EndsQuietly,
+    /// It is nothing that would end.
+    News,
+}
+
+/// Matters of the fleet that begin and end, by the events that say so. A pause of a group has no name of its own in its
+/// event, and counts as one of the fleet.
+const MATTERS: [(EventKind, &str, Turn); 10] = [
+    (EventKind::Paused, "pause", Turn::Begins),
+    (EventKind::Resumed, "pause", Turn::Ends),
+    (EventKind::BreakerOpened, "breaker", Turn::Begins),
+    (EventKind::BreakerClosed, "breaker", Turn::Ends),
+    (EventKind::HostLost, "lost", Turn::Begins),
+    (EventKind::HostConnected, "lost", Turn::EndsQuietly),
+    (EventKind::HealthCritical, "health", Turn::Begins),
+    (EventKind::HealthImproved, "health", Turn::EndsQuietly),
+    (EventKind::RepairQueueBacklog, "queue", Turn::Begins),
+    (EventKind::RepairQueueDrained, "queue", Turn::EndsQuietly),
+];
+
+/// The matter of the fleet that an event speaks of, and what it does to it; null for those that stand alone. What began
+/// and ended under one name is one matter, so that a pager which rang for it falls silent.
+#[must_use]
+pub fn matter(kind: EventKind) -> Option<(&'static str, Turn)> {
+    MATTERS.iter().find(|(it, ..)| *it == kind).map(|(_, topic, turn)| (*topic, *turn))
+}
+
 impl Moment {
     /// The moment's name in configuration and messages.
     #[must_use]
@@ -44,6 +79,7 @@ impl Moment {
             EventKind::ResponseMissed => Some(Self::Overdue),
             EventKind::IncidentClosed => Some(Self::Resolved),
             EventKind::HostLost
+            | EventKind::HostConnected
             | EventKind::Paused
             | EventKind::Resumed
             | EventKind::BreakerOpened
@@ -51,7 +87,9 @@ impl Moment {
             | EventKind::PolicyRollout
             | EventKind::GovernanceFault
             | EventKind::HealthCritical
+            | EventKind::HealthImproved
             | EventKind::RepairQueueBacklog
+            | EventKind::RepairQueueDrained
             | EventKind::RuleBroken
             | EventKind::InvariantBroken => Some(Self::Fleet),
             EventKind::FaultJoined
@@ -71,17 +109,14 @@ impl Moment {
             | EventKind::SnapshotVerified
             | EventKind::ServerStarted
             | EventKind::DiagnosticsEnded
-            | EventKind::HostConnected
             | EventKind::ModeChanged
             | EventKind::Throttled
             | EventKind::Unthrottled
             | EventKind::PolicyChanged
-            | EventKind::HealthImproved
             | EventKind::HealthDegraded
             | EventKind::HealthTrend
             | EventKind::ShadowFault
-            | EventKind::OpportunityTaken
-            | EventKind::RepairQueueDrained => None,
+            | EventKind::OpportunityTaken => None,
         }
     }
 
@@ -148,7 +183,7 @@ pub const fn gravity(kind: EventKind) -> Severity {
 /// What is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// What joins all messages of one matter: the incident's id, or the event's.
+    /// What joins all messages of one matter: the incident's id, the name of a matter of the fleet, or the event's id.
     pub key: String,
     /// The event's id: the same message never has two.
     pub id: String,
@@ -156,6 +191,8 @@ pub struct Message {
     pub time: String,
     /// At which moment.
     pub moment: Moment,
+    /// What it does to its matter.
+    pub turn: Turn,
     /// How bad it is.
     pub severity: Severity,
     /// The fleet.
@@ -176,7 +213,7 @@ pub struct Message {
 
 impl Message {
     /// The message about an event. `incident` is the one that it speaks of; without one the event is as grave as
-    /// `without_incident` says.
+    /// `without_incident` says, and belongs to `matter` if there is one.
     #[must_use]
     pub fn new(
         fleet: &str,
@@ -185,6 +222,7 @@ impl Message {
         moment: Moment,
         incident: Option<&pb::Incident>,
         without_incident: Severity,
+        matter: Option<(&str, Turn)>,
     ) -> Self {
         let time = event.time.as_ref().map(ToString::to_string).unwrap_or_default();
         let base = dashboard.map(|it| it.trim_end_matches('/').to_owned());
@@ -203,11 +241,21 @@ impl Message {
             Some(id) => format!("{base}/ui/incidents/{id}"),
             None => format!("{base}/"),
         });
+        let (alone, turn) = match (matter, moment) {
+            (Some((topic, turn)), Moment::Fleet) => {
+                let about = event.target.as_deref().or(event.host.as_deref()).map_or("fleet".to_owned(), place);
+                (format!("{topic}/{about}"), turn)
+            }
+            (None, Moment::Fleet) => (event.id.clone(), Turn::News),
+            (_, Moment::Resolved) => (event.id.clone(), Turn::Ends),
+            (_, Moment::Opened | Moment::NeedsPerson | Moment::Overdue) => (event.id.clone(), Turn::Begins),
+        };
         Self {
-            key: id.unwrap_or_else(|| event.id.clone()),
+            key: id.unwrap_or(alone),
             id: event.id.clone(),
             time,
             moment,
+            turn,
             severity: incident.map_or(without_incident, |it| severity(&it.severity)),
             fleet: fleet.to_owned(),
             host: event.host.as_deref().map(place).unwrap_or_default(),
@@ -222,7 +270,10 @@ impl Message {
     /// Whether it says that a matter is over.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.moment == Moment::Resolved
+        match self.turn {
+            Turn::Ends | Turn::EndsQuietly => true,
+            Turn::Begins | Turn::News => false,
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
 use prunella_proto::control::v1::incident_service_client::IncidentServiceClient;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tonic::{Request, Status};
 use zeroize::Zeroizing;
 
@@ -51,6 +52,9 @@ const SILENCES: &str = "silence/";
 
 /// Pauses between the tries of one message, in seconds: together 37 minutes, longer than most restarts of a receiver.
 const PAUSES: [u64; 9] = [1, 2, 5, 15, 30, 60, 300, 600, 1_200];
+
+/// How often a receiver's task looks whether a silence has ended.
+const SILENCE_LOOK: Duration = Duration::from_secs(1);
 
 /// Everything about notifications that others ask for.
 #[derive(Debug)]
@@ -163,7 +167,7 @@ impl Desk {
             ..Default::default()
         };
         let dashboard = self.config.dashboard.as_deref();
-        let message = Message::new(fleet.as_str(), dashboard, &event, Moment::Fleet, None, Severity::Info);
+        let message = Message::new(fleet.as_str(), dashboard, &event, Moment::Fleet, None, Severity::Info, None);
         let sender = Sender::new().map_err(|error| error.to_string())?;
         let secret = secret(receiver)?;
         let post = format::post(receiver, secret.as_ref().map(|it| it.as_str()), &message, None, None);
@@ -209,6 +213,9 @@ async fn serve(notifier: Arc<Notifier>, sender: Sender, receiver: Receiver) {
         // Whoever is new is told of what happens from now on.
         cursor = notifier.feed.newest();
     }
+    let mut known = notifier.silences();
+    let mut look = tokio::time::interval(SILENCE_LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let mut subscription = notifier.feed.subscribe(cursor);
         if let Some(gap) = &subscription.gap {
@@ -219,7 +226,18 @@ async fn serve(notifier: Arc<Notifier>, sender: Sender, receiver: Receiver) {
             notifier.take(&sender, &receiver, &told.event).await;
         }
         loop {
-            match subscription.live.recv().await {
+            let next = tokio::select! {
+                next = subscription.live.recv() => next,
+                _ = look.tick() => {
+                    let silences = notifier.silences();
+                    if silences.is_empty() || silences != known {
+                        notifier.after_silence(&sender, &receiver).await;
+                    }
+                    known = silences;
+                    continue;
+                }
+            };
+            match next {
                 Ok(event) => {
                     cursor = Some(event.id);
                     notifier.take(&sender, &receiver, &event).await;
@@ -236,6 +254,11 @@ impl Notifier {
     /// Deals with one event for one receiver.
     async fn take(&self, sender: &Sender, receiver: &Receiver, event: &FleetEvent) {
         let Some(moment) = Moment::of(event.kind) else { return };
+        if moment == Moment::Resolved
+            && let Some(incident) = event.incident
+        {
+            self.forget(receiver, &incident.to_string()).await;
+        }
         let (message, passed, target) = match self.message(event, moment).await {
             Ok(it) => it,
             Err(status) => {
@@ -249,20 +272,68 @@ impl Notifier {
             return;
         };
         let now = self.clock.now();
-        if self.desk.silences(now).iter().any(|it| it.covers(&message, now)) {
-            progress.silenced += 1;
+        let awaited = message.is_over() && progress.told.contains_key(&message.key);
+        if !awaited && self.desk.silences(now).iter().any(|it| it.covers(&message, now)) {
+            progress.kept_back(&message, event);
         } else {
-            match self.deliver(sender, receiver, &message, &progress).await {
-                Ok(name) => progress.arrived(&message, name, self.clock.now()),
-                Err(why) => {
-                    tracing::error!(target: "prunella::notify", receiver = receiver.name, title = message.title, why, "a notification was given up");
-                    progress.given_up(&message, &why, self.clock.now());
-                }
-            }
+            self.tell(sender, receiver, &message, &mut progress).await;
+            progress.withheld.remove(&message.key);
         }
         progress.cursor = Some(event.id);
+        self.save(receiver, progress).await;
+    }
+
+    /// Tells one message, and notes what became of that.
+    async fn tell(&self, sender: &Sender, receiver: &Receiver, message: &Message, progress: &mut Progress) {
+        match self.deliver(sender, receiver, message, progress).await {
+            Ok(name) => progress.arrived(message, name, self.clock.now()),
+            Err(why) => {
+                tracing::error!(target: "prunella::notify", receiver = receiver.name, title = message.title, why, "a notification was given up");
+                progress.given_up(message, &why, self.clock.now());
+            }
+        }
+    }
+
+    async fn save(&self, receiver: &Receiver, progress: Progress) {
         if let Err(error) = self.desk.save(&receiver.name, progress).await {
             tracing::error!(target: "prunella::notify", receiver = receiver.name, error = &error as &dyn std::error::Error, "what was told could not be stored; it may be told again");
+        }
+    }
+
+    /// What was kept back of an incident that is over is never told.
+    async fn forget(&self, receiver: &Receiver, key: &str) {
+        let mut progress = self.desk.progress(&receiver.name);
+        if progress.withheld.remove(key).is_some() {
+            self.save(receiver, progress).await;
+        }
+    }
+
+    /// The silences that hold now.
+    fn silences(&self) -> Vec<u64> {
+        self.desk.silences(self.clock.now()).iter().map(|it| it.id).collect()
+    }
+
+    /// Tells of incidents that are not over what a silence has kept back, once no silence covers them any more.
+    async fn after_silence(&self, sender: &Sender, receiver: &Receiver) {
+        let withheld: Vec<FleetEvent> = {
+            let all = self.desk.all();
+            all.get(&receiver.name).map(|it| it.withheld.values().cloned().collect()).unwrap_or_default()
+        };
+        for event in withheld {
+            let Some(moment) = Moment::of(event.kind) else { continue };
+            // It is tried again as long as the incident cannot be asked for.
+            let Ok((message, passed, target)) = self.message(&event, moment).await else { continue };
+            let now = self.clock.now();
+            if self.desk.silences(now).iter().any(|it| it.covers(&message, now)) {
+                continue;
+            }
+            let mut progress = self.desk.progress(&receiver.name);
+            progress.withheld.remove(&message.key);
+            let (routes, target) = (&self.desk.config.route, target.as_ref());
+            if let Some(message) = route::addressed(routes, &receiver.name, &message, &passed, target, &progress) {
+                self.tell(sender, receiver, &message, &mut progress).await;
+            }
+            self.save(receiver, progress).await;
         }
     }
 
@@ -307,6 +378,7 @@ impl Notifier {
         moment: Moment,
     ) -> Result<(Message, Vec<Moment>, Option<pb::Target>), Status> {
         let (gravity, raised) = (message::gravity(event.kind), event.kind == EventKind::SeverityRaised);
+        let matter = message::matter(event.kind);
         let event = convert::event(event);
         let incident = match &event.incident {
             Some(name) if moment != Moment::Fleet => {
@@ -327,7 +399,7 @@ impl Notifier {
         };
         let passed = incident.as_ref().filter(|_| raised).map(Moment::passed).unwrap_or_default();
         let dashboard = self.desk.config.dashboard.as_deref();
-        let message = Message::new(self.fleet.as_str(), dashboard, &event, moment, incident.as_ref(), gravity);
+        let message = Message::new(self.fleet.as_str(), dashboard, &event, moment, incident.as_ref(), gravity, matter);
         Ok((message, passed, target))
     }
 

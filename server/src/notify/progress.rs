@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use prunella_model::event::FleetEvent;
 use prunella_model::incident::Severity;
 use prunella_model::{Id, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::message::{Message, Moment};
+use super::message::{Message, Moment, Turn};
 
 /// Matters that are remembered for a receiver; of more, the oldest are forgotten.
 const TOLD_MAX: usize = 10_000;
@@ -15,7 +16,7 @@ const TOLD_MAX: usize = 10_000;
 const DEAD_MAX: usize = 100;
 
 /// How far a receiver has come.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     /// The latest event that was dealt with; null before the first.
     pub(crate) cursor: Option<Id>,
@@ -25,6 +26,8 @@ pub(crate) struct Progress {
     pub(crate) sent: u64,
     /// Messages that a silence kept back.
     pub(crate) silenced: u64,
+    /// What a silence keeps back of incidents that are not over: the latest event of each, by key.
+    pub(crate) withheld: BTreeMap<String, FleetEvent>,
     /// When the latest arrived.
     pub(crate) last: Option<Timestamp>,
     /// Messages that did not arrive, oldest first.
@@ -60,7 +63,7 @@ impl Progress {
     pub(crate) fn is_news(&self, message: &Message) -> bool {
         let told = self.told.get(&message.key);
         match message.moment {
-            Moment::Fleet => true,
+            Moment::Fleet => told.is_some() || message.turn != Turn::EndsQuietly,
             Moment::Resolved => told.is_some(),
             Moment::Opened | Moment::NeedsPerson | Moment::Overdue => {
                 told.is_none_or(|it| !it.moments.contains(message.moment.as_str()) || it.severity < message.severity)
@@ -72,21 +75,34 @@ impl Progress {
     pub(crate) fn arrived(&mut self, message: &Message, name: Option<String>, now: Timestamp) {
         self.sent += 1;
         self.last = Some(now);
-        match message.moment {
-            Moment::Fleet => {}
-            Moment::Resolved => drop(self.told.remove(&message.key)),
-            Moment::Opened | Moment::NeedsPerson | Moment::Overdue => {
-                let told = self.told.entry(message.key.clone()).or_insert_with(|| Told {
-                    name: None,
-                    moments: BTreeSet::new(),
-                    severity: message.severity,
-                });
-                told.severity = told.severity.max(message.severity);
-                told.moments.insert(message.moment.as_str().to_owned());
-                told.name = name.or(told.name.take());
-                while self.told.len() > TOLD_MAX {
-                    self.told.pop_first();
-                }
+        if message.turn == Turn::News {
+            return;
+        }
+        if message.is_over() {
+            self.told.remove(&message.key);
+            return;
+        }
+        let told = self.told.entry(message.key.clone()).or_insert_with(|| Told {
+            name: None,
+            moments: BTreeSet::new(),
+            severity: message.severity,
+        });
+        told.severity = told.severity.max(message.severity);
+        told.moments.insert(message.moment.as_str().to_owned());
+        told.name = name.or(told.name.take());
+        while self.told.len() > TOLD_MAX {
+            self.told.pop_first();
+        }
+    }
+
+    /// Notes that a silence keeps a message back. Of an incident the latest is told when the silence ends; what was said of
+    /// the fleet meanwhile is past by then.
+    pub(crate) fn kept_back(&mut self, message: &Message, event: &FleetEvent) {
+        self.silenced += 1;
+        if message.moment != Moment::Fleet {
+            self.withheld.insert(message.key.clone(), event.clone());
+            while self.withheld.len() > TOLD_MAX {
+                self.withheld.pop_first();
             }
         }
     }

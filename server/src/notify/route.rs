@@ -64,6 +64,7 @@ mod tests {
 
     use super::*;
     use crate::notify::config::Notify;
+    use crate::notify::message::Turn;
 
     fn routes(text: &str) -> Vec<Route> {
         toml::from_str::<Notify>(text).unwrap().route
@@ -75,6 +76,11 @@ mod tests {
             id: "1-2".into(),
             time: String::new(),
             moment,
+            turn: match moment {
+                Moment::Resolved => Turn::Ends,
+                Moment::Fleet => Turn::News,
+                Moment::Opened | Moment::NeedsPerson | Moment::Overdue => Turn::Begins,
+            },
             severity,
             fleet: "f".into(),
             host: host.into(),

@@ -25,10 +25,10 @@ pub struct Silence {
 }
 
 impl Silence {
-    /// Whether it keeps a message back. What is over is told to those who were told of the beginning.
+    /// Whether it covers what a message is about. Who was told of the beginning is told of the end all the same.
     #[must_use]
     pub fn covers(&self, message: &Message, now: Timestamp) -> bool {
-        if now >= self.until || message.is_over() {
+        if now >= self.until {
             return false;
         }
         match &self.scope {

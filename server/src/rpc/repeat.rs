@@ -1,6 +1,7 @@
-//! A call that is made again is the same call: its `request_id` says so.
+//! A call that is made again is the same call: its `request_id` says so, or the header `idempotency-key` for requests that
+//! have no such field.
 //!
-//! One layer for all methods whose requests have that field. The first answer is kept, as bytes, for whoever called; a
+//! One layer for all methods that change something. The first answer is kept, as bytes, for whoever called; a
 //! repetition gets it again, waits for it while the first call runs, and is refused when it asks for something else.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +22,7 @@ use tower::{Layer, Service};
 use super::error;
 use super::gate::Caller;
 use super::learning::MESSAGE_MAX;
+use crate::http::{PACKAGE, only_reads};
 
 /// How many answers are kept: far more than any caller retries at the same time.
 const REMEMBERED: usize = 4_096;
@@ -33,6 +35,12 @@ const REQUEST_ID_MAX: usize = 128;
 
 /// What precedes a message of gRPC: whether it is compressed, and its length.
 const PREFIX: usize = 5;
+
+/// The header field that names a call.
+pub(crate) const HEADER: &str = "idempotency-key";
+
+/// What is told once and never kept: tokens, and links that log in.
+const SECRETS: [&str; 3] = ["CreateJoinToken", "CreateOperatorToken", "CreateLoginLink"];
 
 /// Who called what, with which id.
 type Key = (String, String, String);
@@ -71,8 +79,9 @@ impl Default for Repeats {
         let pool = DescriptorPool::decode(prunella_proto::DESCRIPTOR_SET).unwrap_or_default();
         let methods = pool
             .services()
+            .filter(|it| it.parent_file().package_name() == PACKAGE)
             .flat_map(|it| it.methods().collect::<Vec<_>>())
-            .filter(|it| it.input().get_field_by_name("request_id").is_some())
+            .filter(|it| !only_reads(it) && !SECRETS.contains(&it.name()))
             .map(|it| (format!("/{}/{}", it.parent_service().full_name(), it.name()), it))
             .collect();
         Self { methods, kept: Mutex::default() }
@@ -159,7 +168,8 @@ where
     let limited = Limited::new(body, MESSAGE_MAX + PREFIX).collect().await;
     let body =
         limited.map_err(|error| Status::out_of_range(format!("the request cannot be read: {error}")))?.to_bytes();
-    let id = request_id(method, &body);
+    let named = head.headers.get(HEADER).and_then(|it| it.to_str().ok()).filter(|it| !it.is_empty());
+    let id = request_id(method, &body).or_else(|| named.map(str::to_owned));
     let path = head.uri.path().to_owned();
     let request = Request::from_parts(head, Body::new(Full::new(body.clone())));
     let Some(id) = id else {
@@ -167,7 +177,7 @@ where
         return Ok(response);
     };
     if id.len() > REQUEST_ID_MAX {
-        return Err(error::invalid("request_id", format!("must have at most {REQUEST_ID_MAX} bytes")));
+        return Err(error::invalid("request_id", format!("or {HEADER} must have at most {REQUEST_ID_MAX} bytes")));
     }
     let digest: [u8; 32] = Sha256::digest(&body).into();
     let place = repeats.place((caller, path, id));
@@ -194,6 +204,7 @@ where
 
 /// The request id in a body of gRPC, unless there is none or the body is no such message, which its service will say.
 fn request_id(method: &MethodDescriptor, body: &Bytes) -> Option<String> {
+    method.input().get_field_by_name("request_id")?;
     let (prefix, message) = body.split_at_checked(PREFIX)?;
     let mut length = BytesMut::with_capacity(4);
     length.put_slice(prefix.get(1..)?);

@@ -132,6 +132,32 @@ async fn an_issue_is_recovered_by_its_id_and_components_are_checked_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_call_is_the_same_call_for_every_method_that_changes_something() {
+    let fleet = Fleet::start().await;
+    let (at, token) = (door(&fleet), fleet.operator_token(Role::Operator).await);
+    let call = |once: &str| Call::new(at).token(&token).with("idempotency-key", once);
+    let pauses = || async {
+        let answer = Call::new(at).token(&token).get("/v1/EventService/ListEvents?kinds=paused").await.json();
+        answer["events"].as_array().map_or(0, Vec::len)
+    };
+    let pause = json!({ "name": "fleet", "why": "drill" });
+    let first = call("a").post("/v1/FleetService/Pause", &pause).await;
+    assert_eq!((first.status, pauses().await), (200, 1), "{}", first.body);
+    let again = call("a").post("/v1/FleetService/Pause", &pause).await;
+    assert_eq!((again.body, pauses().await), (first.body, 1));
+    let other = json!({ "name": "fleet", "why": "another drill" });
+    call("a").post("/v1/FleetService/Pause", &other).await.problem(400, "INVALID_ARGUMENT");
+    // What was refused may be tried again under the same name, and somebody else's names are their own.
+    let nobody = json!({ "name": "hosts/nobody", "why": "drill" });
+    call("b").post("/v1/FleetService/Pause", &nobody).await.problem(404, "NOT_FOUND");
+    assert_eq!(call("b").post("/v1/FleetService/Pause", &other).await.status, 200);
+    assert_eq!(pauses().await, 2);
+    let token = fleet.token_of("other", Role::Operator).await;
+    let theirs = Call::new(at).token(&token).with("idempotency-key", "a");
+    assert_eq!(theirs.post("/v1/FleetService/Pause", &other).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_promised_path_answers() {
     let fleet = Fleet::start().await;
     let (at, token) = (door(&fleet), fleet.operator_token(Role::Admin).await);

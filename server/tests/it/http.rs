@@ -211,6 +211,10 @@ async fn what_cannot_be_is_said_clearly() {
     call().get("/issues/active?pageSize=x").await.problem(400, "INVALID_ARGUMENT");
     let big = json!({ "name": "x".repeat(3 * 1024 * 1024) });
     call().post("/v1/FleetService/GetHost", &big).await.problem(413, "BODY_TOO_LARGE");
+    // What a fleet has learned may be long: it is read, and refused for what it says.
+    let token = fleet.operator_token(Role::Admin).await;
+    let long = json!({ "json": "x".repeat(3 * 1024 * 1024) });
+    Call::new(at).token(&token).post("/learning/import", &long).await.problem(400, "INVALID_ARGUMENT");
     call().with("host", "evil.example").get("/status").await.problem(421, "UNKNOWN_HOST");
     let wrong = call().get("/issues/active?openonly=1").await;
     assert!(wrong.json()["detail"].as_str().unwrap().contains("openOnly"), "{}", wrong.body);

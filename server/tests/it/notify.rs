@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prunella_model::link::AgentMessage;
 use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
 use prunella_proto::control::v1::incident_service_client::IncidentServiceClient;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::fixture::{Fleet, empty_report};
+use super::fixture::{Fleet, empty_report, now};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -59,10 +60,17 @@ async fn next(all: &mut mpsc::Receiver<Got>) -> Got {
     tokio::time::timeout(SOON, all.recv()).await.expect("a message").unwrap()
 }
 
-/// A host, so that there is something to report a fault of.
-async fn with_host(fleet: &Fleet, host: &str) -> super::fixture::Session {
+/// A host that lives as long as this is kept, so that there is something to report a fault of.
+async fn with_host(fleet: &Fleet, host: &str) -> tokio::task::JoinSet<()> {
     let member = fleet.member(host).await;
-    let session = fleet.connect(&member, empty_report()).await;
+    let mut session = fleet.connect(&member, empty_report()).await;
+    let mut alive = tokio::task::JoinSet::new();
+    alive.spawn(async move {
+        loop {
+            session.say(AgentMessage::Heartbeat { at: now() }).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
     let mut client = FleetServiceClient::new(fleet.admin().await);
     let known = async {
         while client.get_host(pb::GetHostRequest { name: format!("hosts/{host}") }).await.is_err() {
@@ -70,7 +78,7 @@ async fn with_host(fleet: &Fleet, host: &str) -> super::fixture::Session {
         }
     };
     tokio::time::timeout(SOON, known).await.unwrap();
-    session
+    alive
 }
 
 async fn report(fleet: &Fleet, host: &str, severity: &str, summary: &str) -> String {
@@ -126,6 +134,39 @@ async fn a_matter_is_told_from_beginning_to_end_once_and_a_busy_receiver_is_aske
     };
     let it = tokio::time::timeout(SOON, known).await.unwrap();
     assert_eq!((it.failed, it.sent), (0, 1 + moments.len() as u64));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_silence_kept_back_is_told_when_it_ends_unless_it_is_over() {
+    let (url, mut got) = receiver(&["200 OK"]).await;
+    let fleet = Fleet::start_with(&format!(
+        "[[notify.receiver]]\nname = \"chat\"\nkind = \"webhook\"\nurl = \"{url}\"\n\
+         [[notify.route]]\nreceivers = [\"chat\"]\nmoments = [\"opened\", \"resolved\"]\n"
+    ))
+    .await;
+    let _sessions = (with_host(&fleet, "h1").await, with_host(&fleet, "h2").await);
+    let mut desk = NotificationServiceClient::new(fleet.admin().await);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let expire_time = Some(prost_types::Timestamp { seconds: i64::try_from(now + 3_600).unwrap(), nanos: 0 });
+    let silence = pb::CreateSilenceRequest { scope: "fleet".into(), why: "drill".into(), expire_time };
+    let made = desk.create_silence(silence).await.unwrap().into_inner();
+    let over = report(&fleet, "h1", "high", "it smells of smoke").await;
+    report(&fleet, "h2", "high", "it still smells of smoke").await;
+    let cancel = pb::CancelIncidentRequest { name: over, why: "it was the kitchen".into() };
+    IncidentServiceClient::new(fleet.admin().await).cancel_incident(cancel).await.unwrap();
+    let kept = async {
+        while desk.list_receivers(pb::ListReceiversRequest {}).await.unwrap().into_inner().receivers[0].silenced < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, kept).await.unwrap();
+    desk.delete_silence(pb::DeleteSilenceRequest { name: made.name }).await.unwrap();
+    let (_, told) = next(&mut got).await;
+    assert!(told["data"]["title"].as_str().unwrap().contains("it still smells"), "{told}");
+    // Nothing of the one that is over is on its way.
+    desk.test_receiver(pb::TestReceiverRequest { name: "receivers/chat".into() }).await.unwrap();
+    let (_, test) = next(&mut got).await;
+    assert!(test["data"]["title"].as_str().unwrap().contains("a test"), "{test}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

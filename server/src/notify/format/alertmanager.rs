@@ -3,14 +3,14 @@
 use prunella_model::incident::Severity;
 use serde_json::{Map, Value, json};
 
-use crate::notify::message::{Message, Moment};
+use crate::notify::message::{Message, Moment, Turn};
 
 /// Labels say what it is, and must be the same in all messages of one matter, or Alertmanager takes them for two. So when it
 /// is graver than it was told to be, the alert of `before` ends.
 pub(super) fn body(it: &Message, before: Option<Severity>) -> Value {
     let mut alerts = vec![alert(it)];
     if let Some(severity) = before.filter(|before| *before != it.severity) {
-        alerts.push(alert(&Message { severity, moment: Moment::Resolved, ..it.clone() }));
+        alerts.push(alert(&Message { severity, moment: Moment::Resolved, turn: Turn::Ends, ..it.clone() }));
     }
     Value::Array(alerts)
 }
@@ -33,16 +33,16 @@ fn alert(it: &Message) -> Value {
     if let Some(link) = &it.link {
         alert.insert("generatorURL".to_owned(), link.clone().into());
     }
-    // An incident lasts until we say that it is over. News about the fleet has no end that we would tell: without one
-    // Alertmanager drops it after its own resolve_timeout.
-    match it.moment {
-        Moment::Resolved => {
+    // A matter lasts until we say that it is over. News has no end that we would tell: without one Alertmanager drops it
+    // after its own resolve_timeout.
+    match it.turn {
+        Turn::Ends | Turn::EndsQuietly => {
             alert.insert("endsAt".to_owned(), it.time.clone().into());
         }
-        Moment::Fleet => {
+        Turn::News => {
             alert.insert("startsAt".to_owned(), it.time.clone().into());
         }
-        Moment::Opened | Moment::NeedsPerson | Moment::Overdue => {
+        Turn::Begins => {
             alert.insert("startsAt".to_owned(), it.time.clone().into());
             alert.insert("endsAt".to_owned(), "2999-01-01T00:00:00Z".into());
         }

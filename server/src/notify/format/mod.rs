@@ -60,7 +60,7 @@ pub fn post(
             url: receiver.url.clone(),
             content_type: "application/json",
             authorization: None,
-            body: pagerduty::body(message, secret.unwrap_or_default()),
+            body: pagerduty::body(message, secret.unwrap_or_default())?,
         }),
         Kind::Jira => {
             let (path, body) = jira::request(message, receiver.project.as_deref().unwrap_or_default(), told)?;

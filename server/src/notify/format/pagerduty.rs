@@ -3,12 +3,16 @@
 use prunella_model::incident::Severity;
 use serde_json::{Value, json};
 
-use crate::notify::message::Message;
+use crate::notify::message::{Message, Turn};
 
 /// The longest summary that PagerDuty takes, in characters.
 const SUMMARY_MAX: usize = 1024;
 
-pub(super) fn body(it: &Message, routing_key: &str) -> Value {
+/// Null for news of which nobody has to do anything: an alert of it would stay open for ever.
+pub(super) fn body(it: &Message, routing_key: &str) -> Option<Value> {
+    if it.turn == Turn::News && it.severity == Severity::Info && !it.id.starts_with("test-") {
+        return None;
+    }
     let severity = match it.severity {
         Severity::Info | Severity::Low => "info",
         Severity::Medium => "warning",
@@ -18,7 +22,7 @@ pub(super) fn body(it: &Message, routing_key: &str) -> Value {
     let summary: String = it.title.chars().take(SUMMARY_MAX).collect();
     let source = if it.host.is_empty() { &it.fleet } else { &it.host };
     let links: Vec<Value> = it.link.iter().map(|it| json!({ "href": it, "text": "Prunella" })).collect();
-    json!({
+    Some(json!({
         "routing_key": routing_key,
         "event_action": if it.is_over() { "resolve" } else { "trigger" },
         "dedup_key": format!("prunella/{}/{}", it.fleet, it.key),
@@ -29,5 +33,5 @@ pub(super) fn body(it: &Message, routing_key: &str) -> Value {
             "custom_details": { "moment": it.moment.as_str(), "text": it.text },
         },
         "links": links,
-    })
+    }))
 }

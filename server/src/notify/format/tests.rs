@@ -2,7 +2,10 @@ use expect_test::expect;
 use prunella_model::incident::Severity;
 
 use super::*;
-use crate::notify::message::Moment;
+use prunella_model::event::EventKind;
+use prunella_proto::control::v1 as pb;
+
+use crate::notify::message::{Moment, Turn, gravity, matter};
 
 fn message(moment: Moment) -> Message {
     Message {
@@ -10,6 +13,11 @@ fn message(moment: Moment) -> Message {
         id: "6740e3a0-99".into(),
         time: "2026-01-02T03:04:05Z".into(),
         moment,
+        turn: match moment {
+            Moment::Resolved => Turn::Ends,
+            Moment::Fleet => Turn::News,
+            Moment::Opened | Moment::NeedsPerson | Moment::Overdue => Turn::Begins,
+        },
         severity: Severity::Critical,
         fleet: "home".into(),
         host: "h1".into(),
@@ -41,6 +49,33 @@ fn pagerduty_joins_and_ends_by_one_key() {
     assert_eq!((&begin["event_action"], &end["event_action"]), (&"trigger".into(), &"resolve".into()));
     assert_eq!((&begin["dedup_key"], &begin["dedup_key"]), (&end["dedup_key"], &"prunella/home/6740e3a0-17".into()));
     assert_eq!((&begin["routing_key"], &begin["payload"]["severity"]), (&"s3cret".into(), &"critical".into()));
+}
+
+/// What PagerDuty is sent about an event of the fleet.
+fn paged(kind: EventKind, id: &str, host: Option<&str>) -> Option<Value> {
+    let event = pb::Event { id: id.into(), host: host.map(str::to_owned), ..Default::default() };
+    let it = Message::new("home", None, &event, Moment::of(kind).unwrap(), None, gravity(kind), matter(kind));
+    post(&receiver(Kind::PagerDuty), Some("k"), &it, None, None).map(|it| it.body)
+}
+
+#[test]
+fn what_rang_for_the_fleet_falls_silent() {
+    for (begin, end, host) in [
+        (EventKind::Paused, EventKind::Resumed, None),
+        (EventKind::BreakerOpened, EventKind::BreakerClosed, None),
+        (EventKind::HostLost, EventKind::HostConnected, Some("hosts/h1")),
+        (EventKind::HealthCritical, EventKind::HealthImproved, None),
+        (EventKind::RepairQueueBacklog, EventKind::RepairQueueDrained, None),
+    ] {
+        let (begin, end) = (paged(begin, "1-1", host).unwrap(), paged(end, "1-2", host).unwrap());
+        assert_eq!((&begin["event_action"], &end["event_action"]), (&"trigger".into(), &"resolve".into()), "{begin}");
+        assert_eq!(begin["dedup_key"], end["dedup_key"]);
+    }
+    let (one, other) = (Some("hosts/h1"), Some("hosts/h2"));
+    let key = |host| paged(EventKind::HostLost, "1-1", host).unwrap()["dedup_key"].clone();
+    assert_ne!(key(one), key(other), "each host is a matter of its own");
+    assert_eq!(paged(EventKind::PolicyRollout, "1-1", None), None, "nobody is paged for news");
+    assert!(paged(EventKind::InvariantBroken, "1-1", None).is_some());
 }
 
 #[test]
