@@ -1,4 +1,4 @@
-//! Processor, memory, disks, load, pressure and network of the host.
+//! Processor, memory, disks, inodes, open files, load, pressure and network of the host.
 //!
 //! A handful of files of `/proc`, kept open and read into one buffer: some ten microseconds a look, and nothing allocated.
 
@@ -38,6 +38,7 @@ struct Files {
     stat: Option<File>,
     memory: Option<File>,
     load: Option<File>,
+    open: Option<File>,
     network: Option<File>,
     pressure: [Option<File>; 3],
 }
@@ -45,8 +46,12 @@ struct Files {
 struct AllSeries {
     cpu: Option<Series>,
     memory: Option<Series>,
+    memory_total: Option<Series>,
     disk: Option<Series>,
     disk_free: Option<Series>,
+    disk_total: Option<Series>,
+    inodes: Option<Series>,
+    open: Option<Series>,
     load: Option<Series>,
     received: Option<Series>,
     sent: Option<Series>,
@@ -63,6 +68,7 @@ impl Host {
                 stat: open("/proc/stat"),
                 memory: open("/proc/meminfo"),
                 load: open("/proc/loadavg"),
+                open: open("/proc/sys/fs/file-nr"),
                 network: open("/proc/self/net/dev"),
                 // Kernels without pressure accounting have none of these; they stay absent then.
                 pressure: ["cpu", "memory", "io"].map(|it| open(&format!("/proc/pressure/{it}"))),
@@ -70,8 +76,12 @@ impl Host {
             series: AllSeries {
                 cpu: series("cpu.used_percent"),
                 memory: series("memory.used_percent"),
+                memory_total: series("memory.total_bytes"),
                 disk: series("disk.used_percent"),
                 disk_free: series("disk.free_bytes"),
+                disk_total: series("disk.total_bytes"),
+                inodes: series("inodes.used_percent"),
+                open: series("files.used_percent"),
                 load: series("load.one_minute"),
                 received: series("network.received_bytes_per_second"),
                 sent: series("network.sent_bytes_per_second"),
@@ -96,10 +106,12 @@ impl Host {
         };
         set(self.series.cpu, self.ticks.and_then(|before| busy_percent(before, ticks)));
         self.ticks = Some(ticks);
-        let Some(memory) = read(&self.files.memory, buffer).and_then(memory_percent) else {
+        let Some((memory, whole)) = read(&self.files.memory, buffer).and_then(memory_percent) else {
             return Look::broken("/proc/meminfo cannot be read");
         };
         set(self.series.memory, Some(memory));
+        set(self.series.memory_total, Some(whole));
+        set(self.series.open, read(&self.files.open, buffer).and_then(open_percent));
         let load = read(&self.files.load, buffer).and_then(|it| it.split(' ').next()?.parse().ok());
         set(self.series.load, load);
         for (file, series) in self.files.pressure.iter().zip(self.series.pressure) {
@@ -119,9 +131,11 @@ impl Host {
         }
         if self.disks_at.is_none_or(|at| at.elapsed() >= DISKS_EVERY) {
             self.disks_at = Some(Instant::now());
-            let worst = fullest_disk();
-            set(self.series.disk, worst.map(|(used, _)| used));
-            set(self.series.disk_free, worst.map(|(_, free)| free));
+            let Fullest { space, inodes } = fullest_disks();
+            set(self.series.disk, space.map(|it| it.used_percent));
+            set(self.series.disk_free, space.map(|it| it.free_bytes));
+            set(self.series.disk_total, space.map(|it| it.total_bytes));
+            set(self.series.inodes, inodes);
         }
         Look::up(Finding::HostRead)
     }
@@ -152,14 +166,22 @@ fn busy_percent(before: (u64, u64), after: (u64, u64)) -> Option<f64> {
     Some(tenths(as_f64(after.0.saturating_sub(before.0)) / as_f64(all) * 100.0))
 }
 
-/// The share of memory that could not be had, in percent, from `/proc/meminfo`.
-fn memory_percent(text: &str) -> Option<f64> {
+/// The share of memory that could not be had, in percent, and all of it in bytes, from `/proc/meminfo`.
+fn memory_percent(text: &str) -> Option<(f64, f64)> {
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_ascii_whitespace().next()?.parse::<u64>().ok()
     };
     let all = field("MemTotal:").filter(|it| *it > 0)?;
-    Some(tenths(100.0 - as_f64(field("MemAvailable:")?) / as_f64(all) * 100.0))
+    let used = tenths(100.0 - as_f64(field("MemAvailable:")?) / as_f64(all) * 100.0);
+    Some((used, as_f64(all.saturating_mul(1024))))
+}
+
+/// The share of the files that may be open on the whole host, in percent, from `/proc/sys/fs/file-nr`.
+fn open_percent(text: &str) -> Option<f64> {
+    let mut fields = text.split_ascii_whitespace().map(|it| it.parse::<u64>().ok());
+    let (taken, unused, most) = (fields.next()??, fields.next()??, fields.next()??);
+    (most > 0).then(|| tenths(as_f64(taken.saturating_sub(unused)) / as_f64(most) * 100.0))
 }
 
 /// The share of the last ten seconds in which something waited, in percent.
@@ -177,10 +199,28 @@ fn traffic(text: &str) -> (u64, u64) {
     })
 }
 
-/// Of the file system with the largest share in use: that share in percent, and its free bytes (to the MiB).
-fn fullest_disk() -> Option<(f64, f64)> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    let mut worst: Option<(f64, f64)> = None;
+/// The space of a file system.
+#[derive(Debug, Clone, Copy)]
+struct Space {
+    /// What is in use, in percent.
+    used_percent: f64,
+    /// What is free (to the MiB).
+    free_bytes: f64,
+    /// All that can be used.
+    total_bytes: f64,
+}
+
+/// Of each the file system with the largest share in use.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fullest {
+    space: Option<Space>,
+    /// In percent; null where no file system has a fixed number of them.
+    inodes: Option<f64>,
+}
+
+fn fullest_disks() -> Fullest {
+    let mut worst = Fullest::default();
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mounts") else { return worst };
     let local = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);
         let (path, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
@@ -191,16 +231,25 @@ fn fullest_disk() -> Option<(f64, f64)> {
         let Some(stat) = CString::new(unescaped(path)).ok().and_then(|it| rustix::fs::statvfs(it).ok()) else {
             continue;
         };
+        // As df does it: what only root may use counts neither as free nor as there.
         let used = stat.f_blocks.saturating_sub(stat.f_bfree);
-        // As df does it: blocks that only root may use count neither as free nor as there.
-        let Some(all) = used.checked_add(stat.f_bavail).filter(|it| *it > 0) else { continue };
-        let percent = tenths(as_f64(used) / as_f64(all) * 100.0);
-        if worst.is_none_or(|(worst, _)| percent > worst) {
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize) >> 20 << 20;
-            worst = Some((percent, as_f64(free)));
+        if let Some(used_percent) = share(used, stat.f_bavail)
+            && worst.space.is_none_or(|it| used_percent > it.used_percent)
+        {
+            let free_bytes = as_f64(stat.f_bavail.saturating_mul(stat.f_frsize) >> 20 << 20);
+            let total_bytes = as_f64(used.saturating_add(stat.f_bavail).saturating_mul(stat.f_frsize));
+            worst.space = Some(Space { used_percent, free_bytes, total_bytes });
         }
+        let inodes = share(stat.f_files.saturating_sub(stat.f_ffree), stat.f_favail).filter(|_| stat.f_files > 0);
+        worst.inodes = worst.inodes.into_iter().chain(inodes).reduce(f64::max);
     }
     worst
+}
+
+/// What is used of what is used or free, in percent; none when there is nothing.
+fn share(used: u64, free: u64) -> Option<f64> {
+    let all = used.checked_add(free).filter(|it| *it > 0)?;
+    Some(tenths(as_f64(used) / as_f64(all) * 100.0))
 }
 
 /// The kernel writes a space in a path as `\040`.
@@ -227,12 +276,18 @@ mod tests {
         let after = processor("cpu  30 0 20 130 20 0 0 0 0 0\n").unwrap();
         assert_eq!(busy_percent(before, after), Some(30.0));
         assert_eq!(busy_percent(after, after), None, "no time has passed");
-        assert_eq!(memory_percent("MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 250 kB\n"), Some(75.0));
+        assert_eq!(
+            memory_percent("MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 250 kB\n"),
+            Some((75.0, 1_024_000.0))
+        );
+        assert_eq!(open_percent("1100\t100\t4000\n"), Some(25.0));
+        assert_eq!((share(1, 3), share(0, 0)), (Some(25.0), None));
         assert_eq!(pressure("some avg10=1.25 avg60=0.00 avg300=0.00 total=1\nfull …"), Some(1.25));
         let table = "Inter-|\n face |\n    lo: 5 0 0 0 0 0 0 0 5 0\n  eth0: 100 1 0 0 0 0 0 0 200 2 0 0 0 0 0 0\n";
         assert_eq!(traffic(table), (100, 200));
         for text in ["", "cpu", "cpu 1 2", "MemTotal: x"] {
             assert!(processor(text).is_none() && memory_percent(text).is_none() && pressure(text).is_none());
+            assert!(open_percent(text).is_none());
         }
     }
 
@@ -242,5 +297,8 @@ mod tests {
         let board = Board::new(to);
         let mut host = Host::new(&board);
         assert_eq!(host.look(&board).finding, Finding::HostRead);
+        let disks = fullest_disks();
+        assert!(disks.space.is_none_or(|it| it.free_bytes <= it.total_bytes && it.used_percent <= 100.0), "{disks:?}");
+        assert!(disks.inodes.is_none_or(|it| (0.0..=100.0).contains(&it)), "{disks:?}");
     }
 }

@@ -129,5 +129,8 @@ fn capacity(it: &Capacity) -> pb::Capacity {
         watched: Some(encode_span(it.watched)),
         exhaustion_time: it.exhausted_at.map(encode_time),
         total_bytes: it.total_bytes,
+        bytes_per_day: it.bytes_per_day,
+        earliest_exhaustion_time: it.exhausted_earliest.map(encode_time),
+        latest_exhaustion_time: it.exhausted_latest.map(encode_time),
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine believes, for people to read. Views are made on request and never change anything.
 
+mod capacity;
 mod health;
 mod learning;
 mod quiet;
@@ -16,6 +17,7 @@ use prunella_model::{
     TargetRef, Timestamp,
 };
 
+pub use capacity::Capacity;
 pub use health::{Course, HealthName, HealthView, Level, PartView, Risk, TrendView};
 pub(crate) use learning::place;
 pub use learning::{Advice, Foreseen, Help, Insight, Prediction, Recommendation, SelfRecovery, TargetOutlook};
@@ -311,29 +313,6 @@ pub struct Opportunity {
     pub opens: Option<Timestamp>,
     /// What it waits for until then, or why nobody knows; null when it waits for nothing or is not taken unasked.
     pub waits: Option<String>,
-}
-
-/// Something that can run out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Capacity {
-    /// Whose it is: a host's own target for its memory and disk.
-    pub target: TargetRef,
-    /// What is measured, as a share in percent.
-    pub metric: MetricName,
-    /// How much of it is in use; null without a fresh measurement.
-    pub used_percent: Option<f64>,
-    /// What was measured last, however long ago; null before the first measurement.
-    pub last_percent: Option<f64>,
-    /// The change a day, in points; null when there is no trend, or too little is known.
-    pub per_day: Option<f64>,
-    /// How sure it is that there is a trend, 0 to 1; null while too little is known.
-    pub confidence: Option<f64>,
-    /// How long it has been measured, a day at most.
-    pub watched: Duration,
-    /// When all of it is in use at this pace; null when that is not in sight.
-    pub exhausted_at: Option<Timestamp>,
-    /// How large the whole is; null where nothing says so.
-    pub total_bytes: Option<u64>,
 }
 
 /// How the queue of repairs goes.

@@ -65,7 +65,7 @@ impl Type {
 }
 
 /// What shipped probes measure, to tell a misspelt name.
-const MEASURED: [&str; 12] = [
+const MEASURED: [&str; 15] = [
     "process.rss_bytes",
     "process.cpu_percent",
     "process.threads",
@@ -75,6 +75,9 @@ const MEASURED: [&str; 12] = [
     "memory.used_percent",
     "disk.used_percent",
     "disk.free_bytes",
+    "disk.total_bytes",
+    "memory.total_bytes",
+    "inodes.used_percent",
     "load.one_minute",
     "network.received_bytes_per_second",
     "network.sent_bytes_per_second",

@@ -1,10 +1,10 @@
 //! A robust line through a few points, and how sure it is that there is one.
 //!
-//! The slope is the median of the slopes between all pairs of points (Theil, 1950; Sen, 1968), with Sen's lower bound;
+//! The slope is the median of the slopes between all pairs of points (Theil, 1950; Sen, 1968), with Sen's bounds;
 //! Kendall's rank correlation says whether they rise or fall at all. Neither is moved by a few wild points. With `n`
 //! points both take n²/2 operations, so they are for blocks, not for samples.
 
-/// The normal quantile of the slope's bound: 95 %.
+/// The normal quantile of the slope's bounds: 95 %.
 const BOUND: f64 = 1.96;
 
 /// A robust line.
@@ -14,6 +14,8 @@ pub(super) struct Slope {
     pub(super) median: f64,
     /// What it surely is at least.
     pub(super) least: f64,
+    /// What it surely is at most.
+    pub(super) most: f64,
 }
 
 /// Kendall's S of values in their order: how many pairs rise, without those that fall.
@@ -68,8 +70,9 @@ pub(super) fn slope(points: &[(u64, f64)]) -> Option<Slope> {
     let half = slopes.len() / 2;
     let upper = *slopes.get(half)?;
     let median = if slopes.len().is_multiple_of(2) { f64::midpoint(*slopes.get(half - 1)?, upper) } else { upper };
-    let below = ((count(slopes.len()) - BOUND * deviation(count(points.len()))) / 2.0).max(0.0);
-    Some(Slope { median, least: *slopes.get(below as usize)? })
+    let below = ((count(slopes.len()) - BOUND * deviation(count(points.len()))) / 2.0).max(0.0) as usize;
+    let above = (slopes.len() - 1).saturating_sub(below);
+    Some(Slope { median, least: *slopes.get(below)?, most: *slopes.get(above.max(below))? })
 }
 
 #[cfg(test)]
@@ -83,6 +86,7 @@ mod tests {
         points[12].1 = -900.0;
         let line = slope(&points).expect("a line");
         assert!((line.median - 2.0).abs() < 1e-9 && (0.0..=2.0).contains(&line.least), "{line:?}");
+        assert!((2.0..=4.0).contains(&line.most), "{line:?}");
         let values: Vec<f64> = points.iter().map(|it| it.1).collect();
         assert!(kendall(&values) > 2.0 && confidence(&values) > 0.95);
     }

@@ -36,6 +36,8 @@ pub(crate) enum Keeps {
 pub(crate) struct Line {
     /// The change a day, in the unit of the measurement.
     pub(crate) per_day: f64,
+    /// What that is at least and at most, with 95 %.
+    pub(crate) bounds: (f64, f64),
     /// How sure it is that there is a trend, 0 to 1.
     pub(crate) confidence: f64,
 }
@@ -151,7 +153,9 @@ impl Trend {
         }
         let points: Vec<(u64, f64)> = self.blocks.iter().copied().collect();
         let values: Vec<f64> = points.iter().map(|it| it.1).collect();
-        Some(Line { per_day: slope(&points)?.median * A_DAY, confidence: confidence(&values) })
+        let slope = slope(&points)?;
+        let bounds = (slope.least * A_DAY, slope.most * A_DAY);
+        Some(Line { per_day: slope.median * A_DAY, bounds, confidence: confidence(&values) })
     }
 
     /// Nothing is measured for a while.
@@ -185,8 +189,10 @@ mod tests {
     fn a_steady_rise_is_a_line_and_noise_is_none() {
         let line = fed(24, |day| 40.0 + 10.0 * day + libm::sin(day * 900.0)).line().expect("a line");
         assert!((9.5..10.5).contains(&line.per_day) && line.confidence > 0.999, "{line:?}");
+        assert!(line.bounds.0 > 9.0 && line.bounds.0 <= line.per_day && line.per_day <= line.bounds.1, "{line:?}");
+        assert!(line.bounds.1 < 11.0, "{line:?}");
         let noise = fed(24, |day| 40.0 + libm::sin(day * 900.0) + libm::sin(day * 77.0)).line().expect("a line");
-        assert!(noise.confidence < 0.95, "{noise:?}");
+        assert!(noise.confidence < 0.95 && noise.bounds.0 < 0.0 && noise.bounds.1 > 0.0, "{noise:?}");
         assert_eq!(fed(2, |day| day).line(), None, "two hours are too little");
     }
 

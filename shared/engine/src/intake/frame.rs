@@ -12,6 +12,7 @@ use crate::detect::Watch;
 use crate::detect::trend::{Keeps, Trend};
 use crate::host::Series;
 use crate::key::{Key, at};
+use crate::optimise::capacity::runs_out;
 use crate::quiet;
 use crate::rules::{self, RULES};
 use crate::timers::Timer;
@@ -220,10 +221,9 @@ fn series(name: &SeriesName, target: u32, custom: &[Custom]) -> Series {
 /// What is remembered of the last day of a series, where it measures something that can run out.
 fn trend(name: &SeriesName) -> Option<Trend> {
     let metric = name.metric.as_str();
-    let share = ["memory.", "disk.", "directory."].iter().any(|it| metric.starts_with(it));
     match metric {
         "process.rss_bytes" => Some(Trend::new(Keeps::Floor)),
-        _ if share && metric.ends_with("used_percent") => Some(Trend::new(Keeps::Mean)),
+        _ if runs_out(metric, name.target.is_host()) => Some(Trend::new(Keeps::Mean)),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prunella_model::knowledge::{Subject, WishRecord};
-use prunella_model::{RuleName, Timestamp};
+use prunella_model::{MetricName, RuleName, Timestamp};
 
 use super::{bounds, in_words, number};
 use crate::Engine;
@@ -128,6 +128,16 @@ impl Engine {
     }
 }
 
+/// What a person does about a share that is used up.
+fn remedy(metric: &MetricName) -> &'static str {
+    match metric.as_str().split('.').next() {
+        Some("files") => "raise the limit, or look for what keeps files open",
+        Some("inodes") => "remove small files",
+        Some("cgroup") => "raise the limit of the control group",
+        Some(_) | None => "make room",
+    }
+}
+
 /// Something that is used up soon.
 fn make_room(it: &Capacity, now: Timestamp) -> Recommendation {
     let left = it.exhausted_at.map_or(Duration::ZERO, |end| end.since(now));
@@ -138,7 +148,13 @@ fn make_room(it: &Capacity, now: Timestamp) -> Recommendation {
         target: Some(it.target.clone()),
         subject: None,
         rule: None,
-        text: format!("make room: {} of {} is full in {}", it.metric, it.target, about(left.as_secs_f64())),
+        text: format!(
+            "{}: {} of {} is full in {}",
+            remedy(&it.metric),
+            it.metric,
+            it.target,
+            about(left.as_secs_f64())
+        ),
         evidence: vec![format!("{used}{rise}")],
         incidents: 0,
     }

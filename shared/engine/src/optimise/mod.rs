@@ -5,7 +5,7 @@
 
 mod apply;
 mod cache_optimization;
-mod capacity;
+pub(crate) mod capacity;
 mod disk_cleanup;
 mod gain;
 mod generation_cleanup;

@@ -93,7 +93,15 @@ impl World {
                     .exhausted_at
                     .map_or("—".to_owned(), |at| format!("{} h", at.since(self.now).as_secs() / 3_600));
                 let (now, per_day) = (figure(it.used_percent), figure(it.per_day));
-                format!("{} {} is at {now} %, {per_day} a day, exhausted in {end}", it.target, it.metric)
+                let hours = |end: Timestamp| end.since(self.now).as_secs() / 3_600;
+                let earliest = it.exhausted_earliest.map(|end| format!(", not before {} h", hours(end)));
+                let latest = it.exhausted_latest.map(|end| format!(", not after {} h", hours(end)));
+                let bytes = it.bytes_per_day.map(|it| format!(" ({it:.0} bytes)"));
+                let [earliest, latest, bytes] = [earliest, latest, bytes].map(Option::unwrap_or_default);
+                format!(
+                    "{} {} is at {now} %, {per_day} a day{bytes}, exhausted in {end}{earliest}{latest}",
+                    it.target, it.metric
+                )
             }));
         }
         if what == "quiet" {
