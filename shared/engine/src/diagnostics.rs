@@ -235,17 +235,27 @@ impl Engine {
 
     fn swept_all(&mut self, id: Id, sweep: &Sweep) {
         let mut targets = Tally::default();
-        let mut found: Vec<TargetDiagnostic> = Vec::new();
+        let mut worst: Vec<(Diagnostic, Key, Timestamp)> = Vec::new();
         for (host, (asked, _)) in &sweep.asked {
             for target in 0..next(self.hosts[at(*host)].targets.len()) {
-                let Some(it) = self.diagnosed(Key { host: *host, target }, *asked) else { continue };
-                targets.add(it.found);
-                found.push(it);
+                let key = Key { host: *host, target };
+                let Some(found) = self.level(key, *asked) else { continue };
+                targets.add(found);
+                worst.push((found, key, *asked));
             }
         }
-        found.sort_by(|a, b| b.found.cmp(&a.found).then_with(|| a.target.cmp(&b.target)));
-        let omitted = next(found.len().saturating_sub(LISTED));
-        found.truncate(LISTED);
+        let omitted = next(worst.len().saturating_sub(LISTED));
+        let named = |key: Key| (&self.hosts[at(key.host)].id, &self.target_at(key).report.name);
+        let order = |a: &(Diagnostic, Key, Timestamp), b: &(Diagnostic, Key, Timestamp)| {
+            b.0.cmp(&a.0).then_with(|| named(a.1).cmp(&named(b.1)))
+        };
+        // In a large fleet most are well and not listed; only those that are get their texts.
+        if worst.len() > LISTED {
+            worst.select_nth_unstable_by(LISTED, order);
+            worst.truncate(LISTED);
+        }
+        worst.sort_by(order);
+        let found = worst.iter().filter_map(|(_, key, asked)| self.diagnosed(*key, *asked)).collect();
         let report = DiagnosticsReport {
             id,
             scope: sweep.scope.clone(),
@@ -296,6 +306,25 @@ impl Engine {
         }
     }
 
+    /// How a target was found since it was asked, by its worst probe; null for one that nobody probes.
+    fn level(&self, key: Key, asked: Timestamp) -> Option<Diagnostic> {
+        let (host, target) = (&self.hosts[at(key.host)], self.target_at(key));
+        let probes = target.probes.iter().filter(|_| !target.gone);
+        probes.map(|probe| Self::found(host, probe, asked)).max()
+    }
+
+    /// How a probe was found.
+    fn found(host: &Host, probe: &Probe, asked: Timestamp) -> Diagnostic {
+        if !host.online() {
+            return Diagnostic::Unreachable;
+        }
+        match probe.last().filter(|_| answered(probe, asked)).map(|last| last.status) {
+            Some(Status::Up) => Diagnostic::Ok,
+            Some(Status::Down) => Diagnostic::Broken,
+            Some(Status::Unknown) | None => Diagnostic::Unknown,
+        }
+    }
+
     /// What was found of a target since it was asked; null for one that nobody probes.
     fn diagnosed(&self, key: Key, asked: Timestamp) -> Option<TargetDiagnostic> {
         let host = &self.hosts[at(key.host)];
@@ -304,7 +333,7 @@ impl Engine {
             return None;
         }
         let look = |probe: &Probe| {
-            let (found, why) = self.found(host, probe, asked);
+            let (found, why) = (Self::found(host, probe, asked), self.why(host, probe, asked));
             let age = probe.last().map(|last| self.now.since(last.at));
             ProbeDiagnostic { probe: probe.report.name.clone(), found, age, why }
         };
@@ -313,19 +342,18 @@ impl Engine {
         Some(TargetDiagnostic { target: self.reference(key), found, probes })
     }
 
-    fn found(&self, host: &Host, probe: &Probe, asked: Timestamp) -> (Diagnostic, String) {
+    /// Why nothing better is known of a probe; empty where its verdict says enough.
+    fn why(&self, host: &Host, probe: &Probe, asked: Timestamp) -> String {
         if !host.online() {
-            return (Diagnostic::Unreachable, "its host is not connected".to_owned());
+            return "its host is not connected".to_owned();
         }
         let Some(last) = probe.last().filter(|_| answered(probe, asked)) else {
-            let waited = crate::text::span(self.now.since(asked));
-            return (Diagnostic::Unknown, format!("no answer within {waited}"));
+            return format!("no answer within {}", crate::text::span(self.now.since(asked)));
         };
         match (last.status, &probe.finding) {
-            (Status::Up, _) => (Diagnostic::Ok, String::new()),
-            (Status::Down, _) => (Diagnostic::Broken, String::new()),
-            (Status::Unknown, Some(Finding::ProbeBroken { why })) => (Diagnostic::Unknown, why.clone()),
-            (Status::Unknown, Some(_) | None) => (Diagnostic::Unknown, "it cannot tell yet".to_owned()),
+            (Status::Up | Status::Down, _) => String::new(),
+            (Status::Unknown, Some(Finding::ProbeBroken { why })) => why.clone(),
+            (Status::Unknown, Some(_) | None) => "it cannot tell yet".to_owned(),
         }
     }
 

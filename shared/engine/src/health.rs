@@ -5,12 +5,14 @@ mod layers;
 mod sample;
 
 pub(crate) use layers::Tally;
-pub(crate) use sample::{Records, first_sample};
+pub(crate) use sample::{Records, first_sample, part_used};
 
 use prunella_model::observation::{Finding, Level, ProbeKind, Status};
 
 use crate::Engine;
+use crate::host::Host;
 use crate::key::{Key, at};
+use crate::target::Target;
 
 /// What a failed probe of each kind leaves of a target's health.
 const fn left(kind: ProbeKind) -> f64 {
@@ -66,19 +68,20 @@ impl Engine {
         if self.now.since(contact) > self.policy.verification.fresh {
             return None;
         }
-        let mut free = Vec::new();
-        for begins in ["cpu.", "memory.", "disk."] {
-            let values = host.targets[at(key.target)].series.iter().filter_map(|number| {
-                let series = host.series.get(at(*number))?.as_ref()?;
-                let metric = series.metric.as_str();
-                (metric.starts_with(begins) && metric.ends_with("used_percent")).then_some(series.value?)
-            });
-            free.extend(values.reduce(f64::max).map(|used| (100.0 - used).clamp(0.0, 100.0)));
-        }
-        if free.is_empty() {
-            return None;
-        }
-        let count = f64::from(u32::try_from(free.len()).unwrap_or(u32::MAX));
-        Some(free.iter().sum::<f64>() / count)
+        layers::mean(free(host, &host.targets[at(key.target)]).into_iter().flatten())
     }
+}
+
+/// What is free of a host's processors, memory and disks by the series of its own target, in percent, the fullest of each
+/// counting; null where it is not measured.
+fn free(host: &Host, own: &Target) -> [Option<f64>; 3] {
+    let mut used: [Option<f64>; 3] = [None; 3];
+    for number in &own.series {
+        let Some(Some(series)) = host.series.get(at(*number)) else { continue };
+        let Some((part, value)) = series.part.zip(series.value) else { continue };
+        if let Some(used) = used.get_mut(part) {
+            *used = Some(used.map_or(value, |most| most.max(value)));
+        }
+    }
+    used.map(|used| used.map(|used| (100.0 - used).clamp(0.0, 100.0)))
 }

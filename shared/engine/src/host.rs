@@ -67,6 +67,8 @@ pub(crate) struct Series {
     pub(crate) trend: Option<Box<Trend>>,
     /// What is normal for it.
     pub(crate) habit: Habit,
+    /// Of which of its host's resources it is the used share: 0 processors, 1 memory, 2 disks; null for others.
+    pub(crate) part: Option<usize>,
     /// Of which measure of its host's use it is, if it is of one.
     pub(crate) measure: Option<usize>,
 }

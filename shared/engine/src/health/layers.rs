@@ -10,7 +10,7 @@ use prunella_model::policy::{Mode, Scope};
 
 use crate::Engine;
 use crate::key::{Key, at, next};
-use crate::topology::Need;
+use crate::topology::Needed;
 use crate::view::PartView;
 
 /// How many outcomes and verdicts are remembered.
@@ -92,14 +92,14 @@ pub(crate) fn mean(scores: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 impl Engine {
-    /// The named scores of a layer, by its place in [`LAYERS`].
-    pub(crate) fn layer(&self, layer: usize) -> Vec<PartView> {
+    /// The named scores of a layer, by its place in [`LAYERS`], of the targets that are there.
+    pub(crate) fn layer(&self, layer: usize, targets: &[Key]) -> Vec<PartView> {
         match layer {
             0 => self.orchestration(),
-            1 => self.topology_parts(),
+            1 => self.topology_parts(targets),
             2 => self.agents(),
-            3 => self.meta(),
-            4 => self.governance(),
+            3 => self.meta(targets),
+            4 => self.governance(targets),
             5 => self.self_healing(),
             _ => Vec::new(),
         }
@@ -143,19 +143,29 @@ impl Engine {
         ]
     }
 
-    fn topology_parts(&self) -> Vec<PartView> {
-        let targets = self.present_targets();
+    fn topology_parts(&self, targets: &[Key]) -> Vec<PartView> {
         let mut needs: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
         let (mut declared, mut missing) = (0, 0);
-        for key in &targets {
-            for need in self.needs(*key) {
-                declared += 1;
-                match need {
-                    Need::One(other) => drop(needs.entry(*key).or_default().insert(other)),
+        for key in targets {
+            for needed in self.declared_needs(*key) {
+                let there = match needed {
+                    Needed::Target(target) => match self.find(&target) {
+                        // What needs itself needs nothing.
+                        Some(other) if other == *key => continue,
+                        Some(other) => {
+                            needs.entry(*key).or_default().insert(other);
+                            true
+                        }
+                        None => false,
+                    },
                     // Any one of several is no fixed edge.
-                    Need::Any(_) => {}
-                    Need::Missing(_) => missing += 1,
-                }
+                    Needed::Service(service) => {
+                        let members = self.topology.services.get(&service);
+                        members.is_some_and(|members| members.iter().any(|it| it != key))
+                    }
+                };
+                declared += 1;
+                missing += usize::from(!there);
             }
         }
         let cyclic = on_cycles(needs);
@@ -197,8 +207,7 @@ impl Engine {
         ]
     }
 
-    fn meta(&self) -> Vec<PartView> {
-        let targets = self.present_targets();
+    fn meta(&self, targets: &[Key]) -> Vec<PartView> {
         let relapsed =
             |key: &&Key| self.target_at(**key).relapses.back().is_some_and(|last| self.now.since(*last) < DAY);
         let unstable = targets.iter().filter(relapsed).count();
@@ -224,13 +233,13 @@ impl Engine {
         ]
     }
 
-    fn governance(&self) -> Vec<PartView> {
+    fn governance(&self, targets: &[Key]) -> Vec<PartView> {
         let outcomes = &self.tally.outcomes;
         let refused = outcomes.iter().filter(|it| **it == Came::Refused).count();
         let (mut files, mut drifted) = (0, 0);
-        for key in self.present_targets() {
+        for key in targets {
             let contact = self.hosts[at(key.host)].contact();
-            for probe in self.target_at(key).of_kind(ProbeKind::File) {
+            for probe in self.target_at(*key).of_kind(ProbeKind::File) {
                 if probe.fresh(self.now, contact, self.policy.verification.fresh).is_none() {
                     continue;
                 }

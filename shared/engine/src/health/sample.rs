@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prunella_model::event::EventKind;
 use prunella_model::incident::{IncidentState, Severity};
-use prunella_model::{HostId, ServiceName, TargetRef, Timestamp};
+use prunella_model::{ServiceName, TargetRef, Timestamp};
 
 use super::history::History;
 use super::layers::{LAYERS, mean};
@@ -43,12 +43,12 @@ impl Engine {
             }
         }
         self.records.hosts.resize_with(self.hosts.len(), History::default);
-        let hosts: Vec<(HostId, u32)> = self.names.iter().map(|(id, index)| (id.clone(), *index)).collect();
-        for (id, index) in hosts {
+        let hosts: Vec<u32> = self.names.values().copied().collect();
+        for index in hosts {
             let Some(score) = self.host_score(index) else { continue };
             let Some(mut history) = self.records.hosts.get_mut(at(index)).map(std::mem::take) else { continue };
             history.push(now, score);
-            self.say_health(&format!("hosts/{id}"), Some(index), score, &mut history);
+            self.say_health(Some(index), score, &mut history);
             if let Some(place) = self.records.hosts.get_mut(at(index)) {
                 *place = history;
             }
@@ -56,12 +56,12 @@ impl Engine {
         if let Some(score) = weighted(&layers) {
             let mut history = std::mem::take(&mut self.records.fleet);
             history.push(now, score);
-            self.say_health("fleet", None, score, &mut history);
+            self.say_health(None, score, &mut history);
             self.records.fleet = history;
         }
     }
 
-    fn say_health(&mut self, name: &str, host: Option<u32>, score: f64, history: &mut History) {
+    fn say_health(&mut self, host: Option<u32>, score: f64, history: &mut History) {
         let before = history.said.replace(score);
         if let Some(before) = before {
             let (was, is) = (Level::of(before), Level::of(score));
@@ -72,8 +72,12 @@ impl Engine {
                 (std::cmp::Ordering::Greater, _) => Some(EventKind::HealthImproved),
             };
             if let Some(kind) = kind.filter(|_| (score - before).abs() >= WORTH) {
-                let line =
-                    format!("health of {name} is {} ({score:.0}), after {} ({before:.0})", is.as_str(), was.as_str());
+                let line = format!(
+                    "health of {} is {} ({score:.0}), after {} ({before:.0})",
+                    self.spoken_of(host),
+                    is.as_str(),
+                    was.as_str()
+                );
                 self.announce_health(kind, host, line);
             } else {
                 // What was said last is what the next change is measured against.
@@ -86,13 +90,19 @@ impl Engine {
         let worth = matches!(trend.course, Course::Declining | Course::Volatile);
         if news && worth {
             let line = format!(
-                "health of {name} is {}: {:+.0} an hour, {:.0} foreseen",
+                "health of {} is {}: {:+.0} an hour, {:.0} foreseen",
+                self.spoken_of(host),
                 trend.course.as_str(),
                 trend.slope_per_hour,
                 trend.prediction
             );
             self.announce_health(EventKind::HealthTrend, host, line);
         }
+    }
+
+    /// The name of a host, or the fleet. Only few have something to say, and only those need one.
+    fn spoken_of(&self, host: Option<u32>) -> String {
+        host.map_or_else(|| "fleet".to_owned(), |index| format!("hosts/{}", self.hosts[at(index)].id))
     }
 
     fn announce_health(&mut self, kind: EventKind, host: Option<u32>, line: String) {
@@ -104,7 +114,8 @@ impl Engine {
 
     /// The scores of the layers, in their order. Each goes through the whole fleet.
     fn layer_scores(&self) -> [Option<f64>; LAYERS.len()] {
-        std::array::from_fn(|layer| mean(self.layer(layer).into_iter().filter_map(|part| part.score)))
+        let targets = self.present_targets();
+        std::array::from_fn(|layer| mean(self.layer(layer, &targets).into_iter().filter_map(|part| part.score)))
     }
 
     /// The lowest health of a host's targets.
@@ -132,15 +143,7 @@ impl Engine {
         let host = &self.hosts[at(index)];
         let recent = host.contact().is_some_and(|it| self.now.since(it) <= self.policy.verification.fresh);
         let own = host.targets.iter().find(|target| target.report.name.is_host());
-        let mut used: [Option<f64>; 3] = [None; 3];
-        for number in own.filter(|_| recent).into_iter().flat_map(|target| &target.series) {
-            let Some(Some(series)) = host.series.get(at(*number)) else { continue };
-            let Some((part, value)) = part_used(series.metric.as_str()).zip(series.value) else { continue };
-            if let Some(used) = used.get_mut(part) {
-                *used = Some(used.map_or(value, |most| most.max(value)));
-            }
-        }
-        used.map(|used| used.map(|used| (100.0 - used).clamp(0.0, 100.0)))
+        own.filter(|_| recent).map_or([None; 3], |own| super::free(host, own))
     }
 
     /// How many of a host's targets are broken, and of how many that is known.
@@ -257,8 +260,9 @@ impl Engine {
     }
 
     fn fleet_view(&self) -> HealthView {
+        let targets = self.present_targets();
         let parts = LAYERS.iter().enumerate().map(|(layer, (name, _))| {
-            let parts = self.layer(layer);
+            let parts = self.layer(layer, &targets);
             let without: Vec<&str> = parts.iter().filter(|it| it.score.is_none()).map(|it| it.name).collect();
             let score = mean(parts.iter().filter_map(|part| part.score));
             let about = match (score, without.is_empty()) {
@@ -273,7 +277,7 @@ impl Engine {
 
     fn layer_view(&self, layer: usize) -> HealthView {
         let (name, weight) = LAYERS.get(layer).copied().unwrap_or(("", 0.0));
-        let parts = self.layer(layer);
+        let parts = self.layer(layer, &self.present_targets());
         let score = mean(parts.iter().filter_map(|part| part.score));
         let it = view(format!("layers/{name}"), score, self.records.layers.get(layer), parts);
         HealthView { weight: Some(weight), ..it }
@@ -304,7 +308,7 @@ impl Engine {
 }
 
 /// Which of a host's resources a measurement is the used share of: its place among processors, memory and disks.
-fn part_used(metric: &str) -> Option<usize> {
+pub(crate) fn part_used(metric: &str) -> Option<usize> {
     if !metric.ends_with("used_percent") {
         return None;
     }

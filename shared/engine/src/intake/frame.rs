@@ -10,6 +10,7 @@ use crate::Engine;
 use crate::custom::{self, Custom};
 use crate::detect::Watch;
 use crate::detect::trend::{Keeps, Trend};
+use crate::health::part_used;
 use crate::host::Series;
 use crate::key::{Key, at};
 use crate::optimise::capacity::runs_out;
@@ -214,6 +215,7 @@ fn series(name: &SeriesName, target: u32, custom: &[Custom]) -> Series {
         feeds_all,
         trend,
         habit: Habit::default(),
+        part: part_used(name.metric.as_str()),
         measure: quiet::measure_of(name.metric.as_str()).filter(|_| name.target.is_host()),
     }
 }
