@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR=$PWD/target/mutants
 build=$(cargo test -p prunella-engine --features mutants --lib --test scenarios --no-run 2>&1) || { echo "$build"; exit 1; }
 mapfile -t programs < <(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' <<<"$build")
-mapfile -t names < <(sed -n 's/^| `\([a-z_]*\)` | \(safety\|pacing\|consent\|do_no_harm\) .*/\1/p' docs/brakes.md)
+mapfile -t names < <(sed -n 's/^| `\([a-z_]*\)` | \(safety\|pacing\|consent\|do_no_harm\|restraint\) .*/\1/p' docs/brakes.md)
 [ "${#programs[@]}" -ge 2 ] && [ "${#names[@]}" -ge 30 ] || { echo "found ${#programs[@]} programs, ${#names[@]} brakes"; exit 1; }
 # Where tests run matters: scenario texts are found from the engine's folder.
 root=$PWD

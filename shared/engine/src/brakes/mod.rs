@@ -183,15 +183,15 @@ pub(crate) struct Answer {
     pub(crate) person: Option<(&'static str, String)>,
 }
 
-/// Whether a brake or a rule is asked at all. Only a build for mutation tests can switch one off.
+/// Whether a brake, a rule or another restraint is asked at all. Only a build for mutation tests can switch one off.
 #[cfg(any(test, feature = "mutants"))]
-fn works(name: &str) -> bool {
+pub(crate) fn works(name: &str) -> bool {
     !crate::mutants::off(name)
 }
 
-/// Whether a brake or a rule is asked at all.
+/// Whether a brake, a rule or another restraint is asked at all.
 #[cfg(not(any(test, feature = "mutants")))]
-const fn works(_: &str) -> bool {
+pub(crate) const fn works(_: &str) -> bool {
     true
 }
 

@@ -8,6 +8,7 @@ use prunella_model::incident::{IncidentState, SharedKind};
 
 use super::Common;
 use crate::Engine;
+use crate::brakes::works;
 use crate::plan::failed;
 
 impl Common {
@@ -16,7 +17,7 @@ impl Common {
     /// Not for a shared dependency: when that comes back its victims do so by themselves, and a repair at that moment looks
     /// as if it had helped.
     pub(super) fn heeds_canaries(&self) -> bool {
-        !self.in_vain && self.attribute.kind != SharedKind::Dependency
+        (!self.in_vain || !works("canaries_in_vain")) && self.attribute.kind != SharedKind::Dependency
     }
 }
 

@@ -9,6 +9,7 @@ use prunella_model::observation::{Finding, Status};
 use super::{Draft, Insight, is_late};
 use crate::Engine;
 use crate::blame::{Culprit, SUSPECTS};
+use crate::brakes::works;
 use crate::cause::Cause;
 use crate::incident::Case;
 use crate::key::Key;
@@ -56,7 +57,7 @@ impl Engine {
             draft.reject(Cause::Hung, format!("{name} is saturated, and explains more than this one"));
             return Some(self.blame_one(case, saturated, draft));
         }
-        if !upstream.unknown.is_empty() {
+        if !upstream.unknown.is_empty() && works("proof_of_needs") {
             return Some(Insight::Wait(upstream.unknown));
         }
         if let Some(left) = self.settling(&upstream.well, onset) {

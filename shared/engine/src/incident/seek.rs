@@ -27,6 +27,7 @@ impl Engine {
             // A person who asks for a repair has seen what there is to be put back.
             _ if case.forced.is_some() => None,
             Undoing::Nothing => None,
+            Undoing::Due(_) if !brakes::works("undo_first") => None,
             Undoing::Due(number) => self.plan_undo(case, number),
             Undoing::UnderWay => return,
             Undoing::Uncertain(number, what) => {
