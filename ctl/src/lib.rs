@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod lab;
 pub mod names;
 pub mod output;
+pub mod pages;
 pub mod processes;
 pub mod replay;
 pub mod simulate;
@@ -25,7 +26,9 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::output::Format;
 
 /// It went well.
 pub const EXIT_OK: u8 = 0;
@@ -69,8 +72,31 @@ pub enum Output {
     /// For people.
     #[default]
     Table,
+    /// For people with a wide terminal: more columns where there are more.
+    Wide,
     /// For programs: one JSON document on stdout.
     Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+impl Common {
+    /// How a program wants the result; none means that a person reads it. `json` is a command's own flag for JSON.
+    #[must_use]
+    pub const fn format(&self, json: bool) -> Option<Format> {
+        match self.output {
+            _ if json => Some(Format::Json),
+            Output::Table | Output::Wide => None,
+            Output::Json => Some(Format::Json),
+            Output::Yaml => Some(Format::Yaml),
+        }
+    }
+
+    /// Whether tables shall have their additional columns.
+    #[must_use]
+    pub const fn wide(&self) -> bool {
+        matches!(self.output, Output::Wide)
+    }
 }
 
 /// One variant for each command; each brings its own arguments and its own `run(self, &Common)`.
@@ -128,6 +154,8 @@ enum Verb {
     Learning(commands::learning::LearningArgs),
     /// Groups of targets, and what their brakes leave through.
     Groups(commands::groups::GroupsArgs),
+    /// Whether a deploy may go ahead, and whether it went well.
+    Gate(commands::gate::GateArgs),
     /// Set the mode of the fleet or a group at run time.
     Mode(commands::mode::ModeArgs),
     /// Times in which nothing is repaired: list, add, end.
@@ -148,6 +176,10 @@ enum Verb {
     Rules(commands::rules::RulesArgs),
     /// Show or replace the fleet's policy.
     Policy(commands::policy::PolicyArgs),
+    /// Completions for a shell.
+    Completion(pages::CompletionArgs),
+    /// Manual pages.
+    Man(pages::ManArgs),
     /// A small service chain that the demonstration breaks.
     #[command(hide = true)]
     Chain(chain::ChainArgs),
@@ -194,6 +226,7 @@ pub fn main() -> ExitCode {
         Verb::Capacity(it) => it.run(&cli.common),
         Verb::Learning(it) => it.run(&cli.common),
         Verb::Groups(it) => it.run(&cli.common),
+        Verb::Gate(it) => it.run(&cli.common),
         Verb::Mode(it) => it.run(&cli.common),
         Verb::Maintenance(it) => it.run(&cli.common),
         Verb::Pause(it) => it.run(&cli.common),
@@ -204,6 +237,8 @@ pub fn main() -> ExitCode {
         Verb::Token(it) => it.run(&cli.common),
         Verb::Rules(it) => it.run(&cli.common),
         Verb::Policy(it) => it.run(&cli.common),
+        Verb::Completion(it) => it.run(Cli::command()),
+        Verb::Man(it) => it.run(Cli::command()),
         Verb::Chain(it) => it.run(),
     };
     result.unwrap_or_else(|error| {
@@ -232,6 +267,44 @@ mod tests {
         for sub in command.get_subcommands() {
             walk(sub, &format!("{path} {}", sub.get_name()), bare);
         }
+    }
+
+    #[test]
+    fn the_document_has_every_command_and_every_exit_code() {
+        let text = include_str!("../../docs/cli.md");
+        let command = Cli::command();
+        let verbs = command.get_subcommands().filter(|it| !it.is_hide_set()).map(|it| it.get_name().to_owned());
+        let missing: Vec<String> = verbs.filter(|it| !text.contains(&format!("`{it}`"))).collect();
+        assert!(missing.is_empty(), "docs/cli.md says nothing of: {missing:?}");
+        let codes = [
+            EXIT_OK,
+            EXIT_FAILURE,
+            EXIT_USAGE,
+            client::EXIT_UNREACHABLE,
+            client::EXIT_NOT_ALLOWED,
+            client::EXIT_NOT_FOUND,
+            commands::gate::EXIT_UNFIT,
+            commands::gate::EXIT_BLAMED,
+            commands::gate::EXIT_NOT_ROLLED_BACK,
+        ];
+        // Scripts stand on these numbers: they never change.
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert!(codes.iter().all(|code| text.contains(&format!("\n| {code} | "))), "docs/cli.md lacks an exit code");
+    }
+
+    #[test]
+    fn completions_and_manuals_are_made_of_the_same_definitions() {
+        for shell in clap_complete::Shell::value_variants() {
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "prunella", &mut text);
+            assert!(String::from_utf8_lossy(&text).contains("maintenance"), "{shell}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let args = ["prunella", "man", "--dir", &dir.path().join("man1").display().to_string()].map(str::to_owned);
+        let Verb::Man(man) = Cli::try_parse_from(args).unwrap().verb else { panic!("it is not man") };
+        man.run(Cli::command()).unwrap();
+        let page = std::fs::read_to_string(dir.path().join("man1/prunella-gate-watch.1")).unwrap();
+        assert!(page.contains("roll"), "{page}");
     }
 
     #[test]

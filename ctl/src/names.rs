@@ -3,6 +3,10 @@
 use anyhow::{anyhow, bail};
 use prunella_model::policy::Scope;
 use prunella_model::{HostId, IncidentId, MaintenanceName, TargetName};
+use prunella_settings::nearest;
+
+/// How many names are listed when none is like what was asked for.
+const NAMED_MAX: usize = 12;
 
 /// `hosts/H` of `H` or `hosts/H`.
 ///
@@ -121,6 +125,18 @@ pub fn short(name: &str) -> String {
         ["hosts", host, "targets", target] => format!("{host}/{target}"),
         ["hosts" | "incidents" | "insights" | "maintenances" | "opportunities", only] => only.to_owned(),
         _ => name.to_owned(),
+    }
+}
+
+/// What to say after "there is no X": the name that was probably meant, or where the names are.
+#[must_use]
+pub fn advice(found: &str, known: &[String]) -> String {
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    match nearest(found, &names) {
+        Some(name) => format!("; did you mean {name}?"),
+        None if known.is_empty() => "; there is none".to_owned(),
+        None if known.len() <= NAMED_MAX => format!("; there are: {}", known.join(", ")),
+        None => String::new(),
     }
 }
 

@@ -178,6 +178,7 @@ pub struct Rows {
     heading: Vec<&'static str>,
     rows: Vec<(Tone, Vec<String>)>,
     indent: usize,
+    wide: bool,
 }
 
 impl Rows {
@@ -192,6 +193,22 @@ impl Rows {
     pub const fn indented(mut self, spaces: usize) -> Self {
         self.indent = spaces;
         self
+    }
+
+    /// Adds columns at the right when `wide`; without it they and their cells are left out.
+    #[must_use]
+    pub fn wide(mut self, wide: bool, heading: &[&'static str]) -> Self {
+        self.wide = wide;
+        if wide {
+            self.heading.extend(heading);
+        }
+        self
+    }
+
+    /// Adds a row with the cells of the additional columns.
+    pub fn push_wide<const N: usize, const M: usize>(&mut self, tone: Tone, row: [String; N], more: [String; M]) {
+        let more = more.iter().filter(|_| self.wide);
+        self.rows.push((tone, row.iter().chain(more).map(|cell| clean(cell)).collect()));
     }
 
     /// Adds a row.
@@ -229,6 +246,52 @@ impl Rows {
             .zip(tones)
             .map(|(line, tone)| format!("{indent}{}\n", paint.tone(tone, line.trim_end())))
             .collect()
+    }
+}
+
+/// How a program reads a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    Json,
+    /// YAML, made from the same JSON, so that both say the same.
+    Yaml,
+}
+
+impl Format {
+    /// A whole document with a newline at its end.
+    ///
+    /// # Errors
+    /// When a value cannot be JSON, which no type here allows.
+    pub fn document<T: Serialize>(self, it: &T) -> anyhow::Result<String> {
+        match self {
+            Self::Json => json(it),
+            // By way of JSON: YAML has tags and more kinds of numbers, which nobody asked for.
+            Self::Yaml => Ok(serde_norway::to_string(&serde_json::to_value(it)?)?),
+        }
+    }
+
+    /// One of several documents: a line of JSON, or a YAML document of a stream.
+    ///
+    /// # Errors
+    /// Those of [`Format::document`].
+    pub fn line<T: Serialize>(self, it: &T) -> anyhow::Result<String> {
+        match self {
+            Self::Json => Ok(serde_json::to_string(it)? + "\n"),
+            Self::Yaml => Ok(format!("---\n{}", self.document(it)?)),
+        }
+    }
+
+    /// Prints the only result of a command, JSON in one line.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn print<T: Serialize>(self, it: &T) -> anyhow::Result<Flow> {
+        let text = match self {
+            Self::Json => self.line(it)?,
+            Self::Yaml => self.document(it)?,
+        };
+        Ok(print(&text)?)
     }
 }
 
@@ -287,6 +350,26 @@ mod tests {
         {
             assert_eq!(span(Duration::from_millis(millis)), text);
         }
+    }
+
+    #[test]
+    fn yaml_says_what_json_says() {
+        let view = serde_json::json!({"name": "no", "at": at("2026-03-01T12:00:00Z"), "health": null, "share": 0.5, "list": [1, "1"]});
+        let text = Format::Yaml.document(&view).unwrap();
+        assert_eq!(serde_norway::from_str::<serde_json::Value>(&text).unwrap(), view, "{text}");
+        assert!(text.contains("name: 'no'"), "{text}");
+        assert!(Format::Yaml.line(&view).unwrap().starts_with("---\n"));
+        assert_eq!(Format::Json.line(&view).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn wide_tables_have_more_columns() {
+        let table = |wide| {
+            let mut rows = Rows::new(&["A"]).wide(wide, &["B"]);
+            rows.push_wide(Tone::Plain, ["1".to_owned()], ["2".to_owned()]);
+            rows.print(Paint(false))
+        };
+        assert_eq!((table(false).as_str(), table(true).as_str()), ("A\n1\n", "A  B\n1  2\n"));
     }
 
     #[test]

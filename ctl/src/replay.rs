@@ -10,7 +10,7 @@ use prunella_model::policy::FleetPolicy;
 use prunella_server::journal;
 use prunella_sim::replay::{Line, Recording, Replay, Story, replay};
 
-use crate::{Common, EXIT_FAILURE, EXIT_OK, Output};
+use crate::{Common, EXIT_FAILURE, EXIT_OK};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,8 +54,8 @@ impl ReplayArgs {
         if self.differences {
             replayed.stories.retain(|story| story.diverged_at.is_some());
         }
-        if self.json || common.output == Output::Json {
-            println!("{}", serde_json::to_string(&replayed)?);
+        if let Some(format) = common.format(self.json) {
+            format.print(&replayed)?;
         } else {
             print(&replayed);
         }

@@ -13,7 +13,8 @@ use prunella_sim::summary::{Interval, Judged, Run, Summary};
 use prunella_sim::{FAULTS_PER_HOST_DAY, Options, Report};
 use serde::Serialize;
 
-use crate::{Common, EXIT_FAILURE, EXIT_OK, Output};
+use crate::output::Format;
+use crate::{Common, EXIT_FAILURE, EXIT_OK};
 
 /// Why no fleet can be laid out.
 const TOO_MANY: &str = "such a fleet cannot be laid out: fewer hosts";
@@ -94,10 +95,10 @@ impl SimulateArgs {
             "--faults {} makes no sense: give a number from 0 to 10000",
             self.faults
         );
-        let json = self.json || common.output == Output::Json;
+        let format = common.format(self.json);
         let scenario = self.scenario()?;
         if self.list {
-            return list(&scenario, json);
+            return list(&scenario, format);
         }
         let (mut runs, mut seconds) = (Vec::new(), 0.0);
         for seed in self.seed..self.seed.saturating_add(self.seeds) {
@@ -105,7 +106,7 @@ impl SimulateArgs {
             let began = Instant::now();
             let report = prunella_sim::simulate(&options).context(TOO_MANY)?;
             seconds += began.elapsed().as_secs_f64();
-            if !json {
+            if format.is_none() {
                 print(&report);
             }
             if self.twice {
@@ -124,7 +125,7 @@ impl SimulateArgs {
             runs.push(Run { report, baselines });
         }
         let summary = Summary::of(&runs).context("no seed was simulated")?;
-        print_summary(&summary, seconds, json)?;
+        print_summary(&summary, seconds, format)?;
         Ok(ExitCode::from(if summary.ok { EXIT_OK } else { EXIT_FAILURE }))
     }
 
@@ -155,9 +156,9 @@ impl SimulateArgs {
 }
 
 /// Prints the kinds.
-fn list(scenario: &Scenario, json: bool) -> anyhow::Result<ExitCode> {
-    if json {
-        println!("{}", serde_json::to_string(&scenario.kinds)?);
+fn list(scenario: &Scenario, format: Option<Format>) -> anyhow::Result<ExitCode> {
+    if let Some(format) = format {
+        format.print(&scenario.kinds)?;
         return Ok(ExitCode::from(EXIT_OK));
     }
     for kind in &scenario.kinds {
@@ -206,14 +207,14 @@ fn print(report: &Report) {
 
 /// Prints what all seeds come to.
 #[expect(clippy::cast_precision_loss, reason = "rates need no more than 52 bits")]
-fn print_summary(summary: &Summary, seconds: f64, json: bool) -> anyhow::Result<()> {
+fn print_summary(summary: &Summary, seconds: f64, format: Option<Format>) -> anyhow::Result<()> {
     let least = seconds.max(1e-9);
     let host_hours = f64::from(summary.hosts) * f64::from(summary.hours) * summary.seeds as f64;
     let steps: u64 = summary.runs.iter().map(|it| it.steps).sum();
     let timed =
         Timed { summary, seconds, steps_per_second: steps as f64 / least, host_hours_per_second: host_hours / least };
-    if json {
-        println!("{}", serde_json::to_string(&timed)?);
+    if let Some(format) = format {
+        format.print(&timed)?;
         return Ok(());
     }
     println!();

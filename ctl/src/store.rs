@@ -9,7 +9,7 @@ use prunella_server::store::{SledStore, export, sled};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{Common, EXIT_OK, Output, output};
+use crate::{Common, EXIT_OK, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,21 +83,24 @@ impl StoreArgs {
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         let dir = common.dir.as_ref().context("say which fleet: --dir DIR")?;
         let state = dir.join("state");
-        let json = common.output == Output::Json;
+        let format = common.format(false);
         match self.verb {
             Verb::Check => {
                 anyhow::ensure!(state.join("store.mark").exists(), "there is no store in {}", state.display());
                 drop(SledStore::open(&state)?);
-                if json { println!("{}", json!({"ok": true})) } else { println!("every value is as it was written") }
+                match format {
+                    Some(format) => drop(format.print(&json!({"ok": true}))?),
+                    None => println!("every value is as it was written"),
+                }
             }
             Verb::Exports => {
                 let exports: Vec<Export> = export::list(&state.join("export"))?.into_iter().map(Export::look).collect();
-                if json {
-                    print!("{}", output::json(&exports)?);
+                if let Some(format) = format {
+                    output::print(&format.document(&exports)?)?;
                 } else if exports.is_empty() {
                     println!("there is no export in {} yet; a server makes one now and then", state.display());
                 }
-                for it in exports.iter().filter(|_| !json) {
+                for it in exports.iter().filter(|_| format.is_none()) {
                     let state = match (it.entries, &it.damaged) {
                         (Some(entries), _) => format!("{entries} entries"),
                         (None, why) => format!("DAMAGED: {}", why.as_deref().unwrap_or("nobody knows why")),
@@ -107,8 +110,8 @@ impl StoreArgs {
             }
             Verb::Import { file } => {
                 let imported = sled::import(&state, &file)?;
-                if json {
-                    println!("{}", json!({"entries": imported.entries, "replaced": imported.replaced}));
+                if let Some(format) = format {
+                    format.print(&json!({"entries": imported.entries, "replaced": imported.replaced}))?;
                 } else {
                     println!("the store holds {} entries from revision {}", imported.entries, imported.from.0);
                     if let Some(aside) = imported.replaced {

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::Scratch;
 use super::figures::Machine;
+use crate::Common;
 use crate::chain::monotonic;
 use crate::lab::{Lab, Plan};
-use crate::{Common, Output};
 
 const EXAMPLE: &str = "\
 Examples:
@@ -90,8 +90,8 @@ impl AgentArgs {
         let (seconds, probes, targets) = (self.seconds, self.probes, TARGETS);
         let it =
             Figures { rss_mib, anonymous_mib, cpu_percent, floor_percent, probes, targets, seconds, program, machine };
-        if self.json || common.output == Output::Json {
-            println!("{}", serde_json::to_string(&it)?);
+        if let Some(format) = common.format(self.json) {
+            format.print(&it)?;
         } else {
             let by = match probes {
                 Probes::Process => "process",

@@ -18,7 +18,7 @@ use prunella_model::{CommandId, FleetName, Generation, HostId, MetricName, Probe
 use serde::Serialize;
 
 use super::figures::Machine;
-use crate::{Common, Output};
+use crate::Common;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -88,8 +88,8 @@ impl EngineArgs {
             kib_per_host: kib.map(|it| (it / f64::from(self.hosts) * 10.0).round() / 10.0),
             machine,
         };
-        if self.json || common.output == Output::Json {
-            println!("{}", serde_json::to_string(&it)?);
+        if let Some(format) = common.format(self.json) {
+            format.print(&it)?;
         } else {
             println!("The engine with {} hosts of {SERIES} series, all shipped rules:", it.hosts);
             println!("  a sample   {:>8.1} ns   ({} samples)", it.ns_per_sample, it.samples);

@@ -11,10 +11,10 @@ use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
 use super::{now, show};
+use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::{self, short};
-use crate::output::{self, Flow, Paint, Rows, Time, Tone, clean};
-use crate::{Common, Output};
+use crate::output::{self, Flow, Format, Paint, Rows, Time, Tone, clean};
 
 const HELP: &str = help!(
     "\
@@ -94,10 +94,10 @@ impl EventsArgs {
                 None => self.latest(&client).await?,
             };
             if !self.follow {
-                show(common, &view, |paint| table(&view.events, paint))?;
+                show(common, &view, |paint| table(&view.events, common.wide(), paint))?;
                 return Ok(ExitCode::SUCCESS);
             }
-            let printer = Printer { json: common.output == Output::Json, paint: Paint::for_stdout() };
+            let printer = Printer { format: common.format(false), paint: Paint::for_stdout() };
             for event in &view.events {
                 if printer.event(event)? == Flow::Stop {
                     return Ok(ExitCode::SUCCESS);
@@ -226,14 +226,15 @@ impl EventView {
     }
 }
 
-fn table(events: &[EventView], paint: Paint) -> String {
+fn table(events: &[EventView], wide: bool, paint: Paint) -> String {
     if events.is_empty() {
         return "No event of that kind yet.\n".to_owned();
     }
-    let mut rows = Rows::new(&["TIME (UTC)", "EVENT", "WHERE", "INCIDENT", "WHAT"]);
+    let mut rows = Rows::new(&["TIME (UTC)", "EVENT", "WHERE", "INCIDENT", "WHAT"]).wide(wide, &["ID", "GROUP"]);
     for it in events {
         let incident = output::optional(it.incident.as_deref());
-        rows.push(it.tone(), [it.time.clock(now()), it.kind.clone(), it.place(), incident, it.message.clone()]);
+        let row = [it.time.clock(now()), it.kind.clone(), it.place(), incident, it.message.clone()];
+        rows.push_wide(it.tone(), row, [it.id.clone(), it.group.clone()]);
     }
     rows.print(paint)
 }
@@ -241,20 +242,25 @@ fn table(events: &[EventView], paint: Paint) -> String {
 /// Prints events one by one, as they come.
 #[derive(Debug, Clone, Copy)]
 struct Printer {
-    json: bool,
+    format: Option<Format>,
     paint: Paint,
 }
 
 impl Printer {
     fn event(self, it: &EventView) -> anyhow::Result<Flow> {
-        Ok(output::print(&if self.json { serde_json::to_string(it)? + "\n" } else { line(it, now(), self.paint) })?)
+        let text = match self.format {
+            Some(format) => format.line(it)?,
+            None => line(it, now(), self.paint),
+        };
+        Ok(output::print(&text)?)
     }
 
     fn gap(self, why: Option<&str>) -> anyhow::Result<Flow> {
-        let text = if self.json {
-            serde_json::to_string(&serde_json::json!({"gap": true, "reason": why}))? + "\n"
-        } else {
-            format!("… some events are missing here: {}\n", clean(why.unwrap_or("the server does not say why")))
+        let text = match self.format {
+            Some(format) => format.line(&serde_json::json!({"gap": true, "reason": why}))?,
+            None => {
+                format!("… some events are missing here: {}\n", clean(why.unwrap_or("the server does not say why")))
+            }
         };
         Ok(output::print(&text)?)
     }

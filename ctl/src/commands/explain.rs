@@ -76,7 +76,7 @@ fn choose(counter: u64, among: &[IncidentView]) -> Result<IncidentId, Failure> {
     let with_id = among.iter().filter_map(|it| it.id.parse::<IncidentId>().ok().map(|id| (id, it)));
     let matching: Vec<(IncidentId, &IncidentView)> = with_id.filter(|(id, _)| id.0.counter == counter).collect();
     match matching[..] {
-        [] => Err(Failure::NotFound(format!("there is no incident {counter}; `prunella incidents --all` lists them"))),
+        [] => Err(Failure::NotFound(none_of(counter, among))),
         [(id, _)] => Ok(id),
         _ => {
             let lines: String =
@@ -85,6 +85,20 @@ fn choose(counter: u64, among: &[IncidentView]) -> Result<IncidentId, Failure> {
                 "several incidents have the counter {counter}; give the whole id:{lines}"
             )))
         }
+    }
+}
+
+/// What to say when no incident has the counter: those whose counters are next to it.
+fn none_of(counter: u64, among: &[IncidentView]) -> String {
+    let mut ids: Vec<IncidentId> = among.iter().filter_map(|it| it.id.parse().ok()).collect();
+    ids.sort_by_key(|id| (id.0.counter.abs_diff(counter), *id));
+    let near: Vec<String> = ids.iter().take(3).map(ToString::to_string).collect();
+    match near[..] {
+        [] => format!("there is no incident {counter}, nor any other yet"),
+        _ => format!(
+            "there is no incident {counter}; the nearest are {}; `prunella incidents --all` lists them",
+            near.join(", ")
+        ),
     }
 }
 

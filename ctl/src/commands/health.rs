@@ -6,7 +6,7 @@ use clap::Args;
 use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
-use super::show;
+use super::{near, show};
 use crate::Common;
 use crate::client::{Client, Connection, run};
 use crate::names::{self, short};
@@ -105,7 +105,8 @@ impl HealthArgs {
             let client = Client::connect(common, &self.connection).await?;
             match self.what.unwrap_or_else(|| What::One("fleet".to_owned())) {
                 What::One(name) => {
-                    let found = client.health().get_health(pb::GetHealthRequest { name }).await?.into_inner();
+                    let found = client.health().get_health(pb::GetHealthRequest { name: name.clone() }).await;
+                    let found = near::found(&client, &name, found).await?;
                     let view = View { healths: found.health.into_iter().map(HealthView::of).collect() };
                     show(common, &view, |paint| view.healths.iter().map(|it| one(it, paint)).collect())?;
                 }

@@ -8,7 +8,7 @@ use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
 use super::targets::{self, TargetView};
-use super::{millis, now, pages, show};
+use super::{millis, near, now, pages, show};
 use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::{self, short};
@@ -141,11 +141,12 @@ impl ShowArgs {
             match self.host {
                 None => {
                     let view = All { hosts: list(&client).await? };
-                    show(common, &view, |paint| table(&view.hosts, now(), paint))?;
+                    show(common, &view, |paint| table(&view.hosts, common.wide(), now(), paint))?;
                 }
                 Some(name) => {
+                    let host = client.fleet().get_host(pb::GetHostRequest { name: name.clone() }).await;
+                    let host = near::found(&client, &name, host).await?;
                     let targets = targets::list(&client, &name).await?;
-                    let host = client.fleet().get_host(pb::GetHostRequest { name }).await?.into_inner();
                     let view = One { host: HostView::of(host), targets };
                     show(common, &view, |paint| detail(&view, now(), paint))?;
                 }
@@ -218,13 +219,14 @@ impl HostView {
     }
 }
 
-fn table(hosts: &[HostView], now: Time, paint: Paint) -> String {
+fn table(hosts: &[HostView], wide: bool, now: Time, paint: Paint) -> String {
     if hosts.is_empty() {
         return "No host has joined yet. `prunella token create` says how one joins.\n".to_owned();
     }
-    let mut rows = Rows::new(&["HOST", "STATE", "HEALTH", "TARGETS", "INCIDENTS", "LAST SEEN", "AGENT", "REMARK"]);
+    let mut rows = Rows::new(&["HOST", "STATE", "HEALTH", "TARGETS", "INCIDENTS", "LAST SEEN", "AGENT", "REMARK"])
+        .wide(wide, &["FIRST SEEN", "ENROLMENT", "PAUSED"]);
     for it in hosts {
-        rows.push(
+        rows.push_wide(
             it.tone(),
             [
                 it.name.clone(),
@@ -236,6 +238,7 @@ fn table(hosts: &[HostView], now: Time, paint: Paint) -> String {
                 output::optional(it.agent_version.as_deref()),
                 it.remark(),
             ],
+            [it.first_seen.relative(now), it.enrolment.to_string(), output::optional(it.paused.as_deref())],
         );
     }
     format!("{}\n{}\n", rows.print(paint), count(hosts.len() as u64, "host", "hosts"))
@@ -279,7 +282,7 @@ mod tests {
 
             2 hosts
         "#]]
-        .assert_eq(&table(&hosts, sample::now(), Paint(false)));
+        .assert_eq(&table(&hosts, false, sample::now(), Paint(false)));
     }
 
     #[test]

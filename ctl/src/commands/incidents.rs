@@ -7,10 +7,10 @@ use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
 use super::incident_view::IncidentView;
-use super::{now, pages, repair, show};
+use super::{near, now, pages, repair, show};
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::short;
-use crate::output::{self, Paint, Rows, Time, count};
+use crate::output::{self, ABSENT, Paint, Rows, Time, count};
 use crate::{Common, names};
 
 const HELP: &str = help!(
@@ -143,14 +143,14 @@ impl ReportArgs {
         run(async {
             let client = Client::connect(common, &self.connection).await?;
             let request = pb::ReportIncidentRequest {
-                target: self.target,
+                target: self.target.clone(),
                 severity: self.severity,
                 summary: self.summary,
                 report_id: self.id,
                 validate_only: self.dry_run,
                 request_id: String::new(),
             };
-            let answer = client.incidents().report_incident(request).await?.into_inner();
+            let answer = near::found(&client, &self.target, client.incidents().report_incident(request).await).await?;
             let view = repair::View { incident: short(&answer.incident), message: answer.message };
             show(common, &view, |_| repair::table(&view))?;
             Ok(ExitCode::SUCCESS)
@@ -184,7 +184,9 @@ impl ListArgs {
             let client = Client::connect(common, &self.connection).await?;
             let view = View { incidents: list(&client, !self.all, &target, self.limit).await? };
             let full = view.incidents.len() == self.limit;
-            show(common, &view, |paint| table(&view, self.all, full, now(), paint))?;
+            show(common, &view, |paint| {
+                table(&view, Shown { all: self.all, full, wide: common.wide() }, now(), paint)
+            })?;
             Ok(ExitCode::SUCCESS)
         })
     }
@@ -216,12 +218,27 @@ pub(super) async fn list(
     Ok(found.into_iter().map(IncidentView::of).collect())
 }
 
-fn table(view: &View, all: bool, full: bool, now: Time, paint: Paint) -> String {
+/// How a listing is shown.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    /// Closed ones too.
+    all: bool,
+    /// There may be more.
+    full: bool,
+    /// With additional columns.
+    wide: bool,
+}
+
+fn table(view: &View, shown: Shown, now: Time, paint: Paint) -> String {
     if view.incidents.is_empty() {
-        return if all { "No incident yet.\n".to_owned() } else { "No open incident. Closed ones: --all\n".to_owned() };
+        return if shown.all {
+            "No incident yet.\n".to_owned()
+        } else {
+            "No open incident. Closed ones: --all\n".to_owned()
+        };
     }
-    let mut text = rows(&view.incidents, now, paint);
-    if full {
+    let mut text = rows(&view.incidents, shown.wide, now, paint);
+    if shown.full {
         text += &format!("The first {} of them; more with --limit.\n", view.incidents.len());
     }
     text + &format!("\n{}. The whole story of one: prunella explain ID\n", count_of(&view.incidents))
@@ -232,10 +249,13 @@ fn count_of(incidents: &[IncidentView]) -> String {
 }
 
 /// One line for each incident.
-pub(super) fn rows(incidents: &[IncidentView], now: Time, paint: Paint) -> String {
-    let mut rows = Rows::new(&["ID", "TARGET", "FAULT", "STATE", "OPENED", "CAUSE", "REPAIR", "DETAIL"]);
+pub(super) fn rows(incidents: &[IncidentView], wide: bool, now: Time, paint: Paint) -> String {
+    let mut rows = Rows::new(&["ID", "TARGET", "FAULT", "STATE", "OPENED", "CAUSE", "REPAIR", "DETAIL"])
+        .wide(wide, &["SEVERITY", "CATEGORY", "SURE", "PRIORITY", "HELD BY"]);
     for it in incidents {
-        rows.push(
+        let diagnosis = it.diagnosis.as_ref();
+        let held: Vec<&str> = it.holds.iter().map(|it| it.brake.as_str()).collect();
+        rows.push_wide(
             it.tone(),
             [
                 it.id.clone(),
@@ -246,6 +266,13 @@ pub(super) fn rows(incidents: &[IncidentView], now: Time, paint: Paint) -> Strin
                 output::optional(it.cause().as_deref()),
                 output::optional(it.latest_attempt().as_deref()),
                 output::optional(Some(&it.state_detail)),
+            ],
+            [
+                it.fault.severity.clone(),
+                output::optional(diagnosis.map(|it| it.category.as_str())),
+                diagnosis.map_or_else(|| ABSENT.to_owned(), |it| format!("{:.0} %", it.confidence * 100.0)),
+                output::optional(diagnosis.map(|it| it.priority.as_str())),
+                output::optional(Some(&held.join(" "))),
             ],
         );
     }
@@ -259,6 +286,8 @@ mod tests {
     use super::super::sample;
     use super::*;
 
+    const ALL: Shown = Shown { all: true, full: false, wide: false };
+
     #[test]
     fn incidents_are_one_line_each() {
         let view = View { incidents: sample::incidents().into_iter().map(IncidentView::of).collect() };
@@ -269,11 +298,11 @@ mod tests {
             6740e3a0-17  h3/db   process_down  closed      119 s ago  process_killed            start_service: recovered  repaired
 
             3 incidents. The whole story of one: prunella explain ID
-        "#]].assert_eq(&table(&view, true, false, sample::now(), Paint(false)));
+        "#]].assert_eq(&table(&view, ALL, sample::now(), Paint(false)));
         let none = View { incidents: Vec::new() };
         expect![[r#"
             No open incident. Closed ones: --all
         "#]]
-        .assert_eq(&table(&none, false, false, sample::now(), Paint(false)));
+        .assert_eq(&table(&none, Shown { all: false, ..ALL }, sample::now(), Paint(false)));
     }
 }

@@ -21,6 +21,7 @@ pub mod dashboard;
 pub mod diagnostics;
 pub mod events;
 pub mod explain;
+pub mod gate;
 pub mod groups;
 pub mod health;
 pub mod hosts;
@@ -41,6 +42,7 @@ pub mod token;
 pub mod topology;
 
 mod incident_view;
+mod near;
 mod note;
 pub mod notify;
 mod pages;
@@ -50,8 +52,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prunella_proto::control::v1 as pb;
 
+use crate::Common;
 use crate::output::{self, Flow, Paint, Time};
-use crate::{Common, Output};
 
 /// Reads `30s`, `5m`, `2h` or `7d`.
 fn span_argument(text: &str) -> Result<Duration, prunella_model::time::BadSpan> {
@@ -65,9 +67,9 @@ fn now() -> Time {
 
 /// Prints a view in the form that was asked for.
 fn show<V: serde::Serialize>(common: &Common, view: &V, table: impl FnOnce(Paint) -> String) -> anyhow::Result<Flow> {
-    let text = match common.output {
-        Output::Table => table(Paint::for_stdout()),
-        Output::Json => output::json(view)?,
+    let text = match common.format(false) {
+        None => table(Paint::for_stdout()),
+        Some(format) => format.document(view)?,
     };
     Ok(output::print(&text)?)
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
-use super::{now, pages, show};
+use super::{near, now, pages, show};
 use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::{self, short};
@@ -73,7 +73,10 @@ impl OrdersArgs {
             let client = Client::connect(common, &self.connection).await?;
             let hosts = match self.host {
                 None => list(&client).await?,
-                Some(name) => vec![client.fleet().get_host(pb::GetHostRequest { name }).await?.into_inner()],
+                Some(name) => {
+                    let host = client.fleet().get_host(pb::GetHostRequest { name: name.clone() }).await;
+                    vec![near::found(&client, &name, host).await?]
+                }
             };
             let view = All { hosts: hosts.into_iter().map(HostOrders::of).collect() };
             show(common, &view, |paint| table(&view.hosts, now(), paint))?;

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
-use super::{explain, show};
+use super::{explain, near, show};
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::short;
 use crate::output::clean;
@@ -111,14 +111,15 @@ impl RepairArgs {
 impl RunArgs {
     async fn ask(self, common: &Common) -> Result<View, Failure> {
         let client = Client::connect(common, &self.connection).await?;
+        let target = self.target;
         let request = pb::RunRepairRequest {
-            target: self.target,
+            target: target.clone(),
             repair: self.repair,
             why: self.why,
             validate_only: self.dry_run,
             request_id: request_id()?,
         };
-        let answer = client.incidents().run_repair(request).await?.into_inner();
+        let answer = near::found(&client, &target, client.incidents().run_repair(request).await).await?;
         Ok(View { incident: short(&answer.incident), message: answer.message })
     }
 }
@@ -142,7 +143,7 @@ pub(super) fn table(view: &View) -> String {
 }
 
 /// A new random name for this request, so that a repeated delivery of it is known as the same.
-fn request_id() -> anyhow::Result<String> {
+pub(super) fn request_id() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -180,7 +180,7 @@ fn screen(it: &View, paint: Paint) -> String {
     text += &attention(it, paint);
     if !it.incidents.is_empty() {
         text += "\n";
-        text += &incidents::rows(&it.incidents, it.time, paint);
+        text += &incidents::rows(&it.incidents, false, it.time, paint);
         let shown = u32::try_from(it.incidents.len()).unwrap_or(u32::MAX);
         if shown < it.open_incidents {
             text += &format!("and {} more: prunella incidents\n", it.open_incidents - shown);

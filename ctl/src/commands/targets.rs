@@ -7,7 +7,7 @@ use clap::Args;
 use prunella_proto::control::v1 as pb;
 use serde::Serialize;
 
-use super::{now, pages, show};
+use super::{near, now, pages, show};
 use crate::Common;
 use crate::client::{Client, Connection, Failure, run};
 use crate::names::{self, short};
@@ -85,7 +85,8 @@ impl TargetsArgs {
             let one = name.as_ref().is_some_and(|it| it.contains("/targets/"));
             let targets = match name {
                 Some(name) if one => {
-                    let target = client.fleet().get_target(pb::GetTargetRequest { name }).await?.into_inner();
+                    let target = client.fleet().get_target(pb::GetTargetRequest { name: name.clone() }).await;
+                    let target = near::found(&client, &name, target).await?;
                     vec![TargetView::of(target)]
                 }
                 parent => list(&client, &parent.unwrap_or_else(|| "hosts/-".to_owned())).await?,
@@ -93,7 +94,7 @@ impl TargetsArgs {
             let view = View { targets };
             show(common, &view, |paint| match &view.targets[..] {
                 [target] if one => detail(target, now(), paint),
-                targets => table(targets, paint),
+                targets => table(targets, common.wide(), paint),
             })?;
             Ok(ExitCode::SUCCESS)
         })
@@ -153,14 +154,16 @@ impl TargetView {
     }
 }
 
-fn table(targets: &[TargetView], paint: Paint) -> String {
+fn table(targets: &[TargetView], wide: bool, paint: Paint) -> String {
     if targets.is_empty() {
         return "No target is known. Targets are named in each host's agent.toml.\n".to_owned();
     }
-    let mut rows = Rows::new(&["TARGET", "HEALTH", "PROBES", "SERVICE", "DEPENDS ON", "INCIDENTS"]);
+    let mut rows = Rows::new(&["TARGET", "HEALTH", "PROBES", "SERVICE", "DEPENDS ON", "INCIDENTS"])
+        .wide(wide, &["LABELS", "NEEDED BY", "PERMITS"]);
     for it in targets {
         let probes: Vec<String> = it.probes.iter().map(|it| format!("{} {}", it.probe, it.status)).collect();
-        rows.push(
+        let labels: Vec<String> = it.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        rows.push_wide(
             it.tone(),
             [
                 it.name.clone(),
@@ -169,6 +172,11 @@ fn table(targets: &[TargetView], paint: Paint) -> String {
                 output::optional(it.service.as_deref()),
                 output::optional(Some(&it.depends_on.join(" "))),
                 output::optional(Some(&it.incidents.join(" "))),
+            ],
+            [
+                output::optional(Some(&labels.join(" "))),
+                output::optional(Some(&it.dependents.join(" "))),
+                output::optional(Some(&it.permits.join(" "))),
             ],
         );
     }
@@ -246,7 +254,7 @@ mod tests {
 
             1 target
         "#]]
-        .assert_eq(&table(&targets, Paint(false)));
+        .assert_eq(&table(&targets, false, Paint(false)));
     }
 
     #[test]

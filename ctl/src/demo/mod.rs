@@ -22,7 +22,8 @@ use clap::Args;
 use prunella_server::config::HttpListen;
 use prunella_server::serve::signalled;
 
-use crate::{Common, EXIT_FAILURE, EXIT_OK, Output};
+use crate::output::Format;
+use crate::{Common, EXIT_FAILURE, EXIT_OK};
 use report::Report;
 use scenario::Scenario;
 use screen::{Screen, Tone};
@@ -72,8 +73,8 @@ impl DemoArgs {
     /// # Errors
     /// When the fleet does not start or does not become healthy.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
-        let json = self.json || common.output == Output::Json;
-        let screen = Rc::new(Screen::new(json));
+        let format = common.format(self.json);
+        let screen = Rc::new(Screen::new(format.is_some()));
         let (dir, temporary) = match &common.dir {
             Some(dir) => (dir.clone(), false),
             None => (fresh_directory("prunella-demo")?, true),
@@ -82,7 +83,7 @@ impl DemoArgs {
         let end = crate::block_on(async {
             let report = Rc::new(RefCell::new(None));
             let local = tokio::task::LocalSet::new();
-            let play = local.run_until(self.play(&dir, &screen, json, Rc::clone(&report)));
+            let play = local.run_until(self.play(&dir, &screen, format, Rc::clone(&report)));
             // Whichever way this ends, the fleet is dropped here, and with it every process.
             let played = tokio::select! {
                 played = play => played,
@@ -114,7 +115,7 @@ impl DemoArgs {
         &self,
         dir: &Path,
         screen: &Rc<Screen>,
-        json: bool,
+        format: Option<Format>,
         report: Rc<RefCell<Option<Report>>>,
     ) -> anyhow::Result<()> {
         let mut stage = Stage::set(dir, self.http, screen).await?;
@@ -134,8 +135,8 @@ impl DemoArgs {
             };
             screen.say(tone, verdict);
         }
-        if json {
-            println!("{}", serde_json::to_string(&found)?);
+        if let Some(format) = format {
+            format.print(&found)?;
         }
         *report.borrow_mut() = Some(found);
         if self.once {

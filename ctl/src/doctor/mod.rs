@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::output::{Paint, Rows, Tone, json, print};
-use crate::{Common, Output};
+use crate::Common;
+use crate::output::{Paint, Rows, Tone, print};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,9 +77,9 @@ impl DoctorArgs {
         }
         let grade = checks.iter().map(|it| it.grade).max().unwrap_or(Grade::Good);
         let findings = Findings { grade, checks };
-        match common.output {
-            Output::Json => print(&json(&findings)?)?,
-            Output::Table => print(&table(&findings))?,
+        match common.format(false) {
+            Some(format) => print(&format.document(&findings)?)?,
+            None => print(&table(&findings))?,
         };
         Ok(ExitCode::from(match grade {
             Grade::Good => 0,

@@ -12,7 +12,7 @@ use prunella_engine::suspects::{self, Suspect};
 use serde::Serialize;
 
 use super::figures::Machine;
-use crate::{Common, Output};
+use crate::Common;
 use petshop::Issue;
 
 const EXAMPLE: &str = "\
@@ -115,8 +115,8 @@ impl CauseArgs {
             verdicts,
             machine,
         };
-        if self.json || common.output == Output::Json {
-            println!("{}", serde_json::to_string(&figures)?);
+        if let Some(format) = common.format(self.json) {
+            format.print(&figures)?;
         } else {
             print(&figures);
         }

@@ -17,7 +17,7 @@ use prunella_model::Timestamp;
 use serde::Serialize;
 
 use super::figures::Machine;
-use crate::{Common, Output};
+use crate::Common;
 use data::{Host, Series};
 use judge::Verdict;
 
@@ -97,8 +97,8 @@ impl DetectArgs {
             sets,
             machine,
         };
-        if self.json || common.output == Output::Json {
-            println!("{}", serde_json::to_string(&figures)?);
+        if let Some(format) = common.format(self.json) {
+            format.print(&figures)?;
         } else {
             print(&figures);
         }

@@ -13,8 +13,8 @@ use prunella_engine::choose::{Book, Draw};
 use prunella_model::Timestamp;
 use serde::Serialize;
 
+use crate::Common;
 use crate::output::{Paint, Rows, Tone};
-use crate::{Common, Output};
 use informed::Informed;
 use policies::{Act, Policy, Story};
 use world::{ATTEMPTS, FUTILE, Incident, PERSON, REPAIRS, World};
@@ -143,8 +143,8 @@ fn engine(seed: u64, wrong: f64, draws: bool, waits: bool) -> Box<dyn Policy> {
 impl LearnArgs {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         let figures = self.measure();
-        if self.json || common.output == Output::Json {
-            println!("{}", serde_json::to_string(&figures)?);
+        if let Some(format) = common.format(self.json) {
+            format.print(&figures)?;
             return Ok(ExitCode::SUCCESS);
         }
         print!("{}", figures.table());

@@ -21,7 +21,7 @@ use super::Scratch;
 use super::figures::{Machine, Spread};
 use super::peers::Shelf;
 use crate::lab::{Lab, Plan};
-use crate::{Common, Output};
+use crate::Common;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -124,8 +124,8 @@ impl MttrArgs {
             peers,
             machine,
         };
-        if self.json || common.output == Output::Json {
-            println!("{}", serde_json::to_string(&figures)?);
+        if let Some(format) = common.format(self.json) {
+            format.print(&figures)?;
         } else {
             figures.print();
         }
