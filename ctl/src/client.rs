@@ -30,6 +30,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
+use crate::context;
 use crate::{Common, EXIT_FAILURE, EXIT_USAGE, block_on};
 
 /// No server answers.
@@ -197,11 +198,12 @@ impl Client {
     /// # Errors
     /// A [`Failure`] that says what is missing, or why no server answers.
     pub async fn connect(common: &Common, args: &Connection) -> Result<Self, Failure> {
-        let way = Way::find(common.dir.as_deref(), args)?;
+        let (dir, args) = context::resolve(common, args)?;
+        let way = Way::find(dir.as_deref(), &args)?;
         let options = DialOptions { explain: explain_tls, ..DialOptions::default() };
         match dial(&way.address, way.tls, &options).await {
             Ok(channel) => Ok(Self { channel, bearer: way.bearer }),
-            Err(error) => Err(unreachable_because(&error, common.dir.as_deref().filter(|_| args.server.is_none()))),
+            Err(error) => Err(unreachable_because(&error, dir.as_deref().filter(|_| args.server.is_none()))),
         }
     }
 
@@ -351,7 +353,8 @@ fn bearer(token: &str) -> anyhow::Result<MetadataValue<Ascii>> {
 
 fn nowhere() -> Failure {
     Failure::Usage(
-        "which fleet? Give its directory with --dir DIR or PRUNELLA_DIR, or its address with --server HOST:PORT and --ca FILE.\n\
+        "which fleet? Give its directory with --dir DIR or PRUNELLA_DIR, its address with --server HOST:PORT and --ca FILE, or\n\
+         keep it under a name: prunella context set NAME.\n\
          To see one at work: prunella demo --no-faults --dir ./fleet"
             .to_owned(),
     )

@@ -9,6 +9,7 @@ pub mod chain;
 pub mod children;
 pub mod client;
 pub mod commands;
+pub mod context;
 pub mod demo;
 pub mod doctor;
 pub mod fleet;
@@ -26,7 +27,8 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
 
@@ -61,6 +63,9 @@ pub struct Common {
     /// The fleet directory, where the server's addresses and the operator's credentials are.
     #[arg(long, global = true, value_name = "DIR", env = "PRUNELLA_DIR")]
     pub dir: Option<PathBuf>,
+    /// A fleet that `prunella context set` keeps.
+    #[arg(long, global = true, value_name = "NAME", env = "PRUNELLA_CONTEXT")]
+    pub context: Option<String>,
     /// How results are printed.
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -176,6 +181,8 @@ enum Verb {
     Rules(commands::rules::RulesArgs),
     /// Show or replace the fleet's policy.
     Policy(commands::policy::PolicyArgs),
+    /// Fleets that you work with, by name: list, use, set, remove, show.
+    Context(commands::context::ContextArgs),
     /// Completions for a shell.
     Completion(pages::CompletionArgs),
     /// Manual pages.
@@ -198,7 +205,14 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("chain")) {
         return chain::main();
     }
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let said = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+    let (dir_said, context_said) = (said("dir"), said("context"));
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // A context on the command line is meant more than a directory in the environment.
+    if context_said && !dir_said {
+        cli.common.dir = None;
+    }
     let result = match cli.verb {
         Verb::Demo(it) => it.run(&cli.common),
         Verb::Up(it) => it.run(&cli.common),
@@ -237,6 +251,7 @@ pub fn main() -> ExitCode {
         Verb::Token(it) => it.run(&cli.common),
         Verb::Rules(it) => it.run(&cli.common),
         Verb::Policy(it) => it.run(&cli.common),
+        Verb::Context(it) => it.run(&cli.common),
         Verb::Completion(it) => it.run(Cli::command()),
         Verb::Man(it) => it.run(Cli::command()),
         Verb::Chain(it) => it.run(),

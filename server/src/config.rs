@@ -1,11 +1,13 @@
 //! `server.toml`: typed, checked whole before a port opens.
 
+pub mod keys;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prunella_model::FleetName;
-use prunella_settings::{Located, Source, Spanned};
+use prunella_settings::{Located, Source, Spanned, environment};
 use serde::Deserialize;
 
 use crate::notify::config::Notify;
@@ -218,7 +220,7 @@ impl Default for Export {
 }
 
 impl Config {
-    /// Reads a file. Relative paths in it are relative to the file's directory.
+    /// Reads a file, with what the environment says over it. Relative paths are relative to the file's directory.
     ///
     /// # Errors
     /// [`ConfigError`]: what is wrong, where, and what to write instead.
@@ -226,14 +228,31 @@ impl Config {
         let text = files::read_text(path)?;
         let name = path.display().to_string();
         let base = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Self::parse(&name, &text)?.under(base))
+        Ok(Self::read(&name, &text, files::environment())?.under(base))
     }
 
-    /// Reads a text. Paths stay as they are.
+    /// Reads a text with nothing over it. Paths stay as they are.
     ///
     /// # Errors
     /// [`Located`].
     pub fn parse(file: &str, text: &str) -> Result<Self, Located> {
+        Self::check(&Source::new(file, text))
+    }
+
+    /// Reads a text with the variables over it that begin with [`keys::PREFIX`]. Paths stay as they are.
+    ///
+    /// # Errors
+    /// [`Located`]; its file is the variable when one is wrong.
+    pub fn read(
+        file: &str,
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Located> {
+        let merged = environment::merge(text, keys::KEYS, keys::PREFIX, variables)?;
+        Self::check(&Source::merged(file, text, &merged))
+    }
+
+    fn check(source: &Source<'_>) -> Result<Self, Located> {
         #[derive(Deserialize)]
         struct Places {
             notify: Option<Spanned<toml::Value>>,
@@ -244,7 +263,6 @@ impl Config {
         struct ExportPlaces {
             every: Option<Spanned<toml::Value>>,
         }
-        let source = Source::new(file, text);
         let config: Self = source.read()?;
         let places: Places = source.read()?;
         if config.export.every < Duration::from_secs(1) {

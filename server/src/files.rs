@@ -63,6 +63,11 @@ pub enum FileError {
     },
 }
 
+/// The environment's variables that are text; a name or a value that is none can be no key.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// The text of a file.
 ///
 /// # Errors

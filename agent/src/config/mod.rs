@@ -9,6 +9,7 @@ mod file_parts;
 pub(crate) mod keys;
 pub(crate) mod part;
 pub(crate) mod probes;
+pub mod reference;
 mod size;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use prunella_model::host::{Dependency, DirectoryReport, FileReport, IntervalRang
 use prunella_model::observation::Sha256;
 use prunella_model::part::{PartKind, PartReport};
 use prunella_model::{HostId, PartName, ProbeName, ServiceName, TargetName};
-use prunella_settings::{Located, Source};
+use prunella_settings::{Located, Source, environment};
 
 pub use part::PartConfig;
 pub(crate) use part::PartState;
@@ -195,7 +196,7 @@ pub struct FileConfig {
 }
 
 impl AgentConfig {
-    /// Reads and checks the file at `path`.
+    /// Reads and checks the file at `path`, with what the environment says over it.
     ///
     /// # Errors
     /// [`ConfigError`] when it cannot be read, or at the first place where it is wrong.
@@ -204,7 +205,25 @@ impl AgentConfig {
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let kernel_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let name = path.display().to_string();
-        Ok(Self::parse(&name, &text, path.parent().unwrap_or(Path::new("")), kernel_name.trim())?)
+        let variables = std::env::vars_os();
+        let texts = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Ok(Self::read(&name, &text, path.parent().unwrap_or(Path::new("")), kernel_name.trim(), texts)?)
+    }
+
+    /// The same as [`AgentConfig::parse`] with the variables over it that begin with [`reference::PREFIX`].
+    ///
+    /// # Errors
+    /// [`Located`] at the first place where it is wrong; its file is the variable when one is.
+    pub fn read(
+        name: &str,
+        text: &str,
+        dir: &Path,
+        kernel_name: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Located> {
+        let merged = environment::merge(text, &reference::keys(), reference::PREFIX, variables)?;
+        let source = Source::merged(name, text, &merged);
+        check::Checker { source, dir, kernel_name }.config(source.read()?)
     }
 
     /// Checks a text as if it were the file `name` in the directory `dir` of a host that the kernel calls `kernel_name`.

@@ -17,6 +17,7 @@ macro_rules! help {
 pub mod audit;
 pub mod brakes;
 pub mod capacity;
+pub mod context;
 pub mod dashboard;
 pub mod diagnostics;
 pub mod events;

@@ -2,8 +2,14 @@
 //!
 //! Pure: text goes in, a value or a [`Located`] error comes out. Reading the file is the caller's.
 
-use std::fmt::Display;
+pub mod audit;
+pub mod environment;
+pub mod reference;
+
+use std::fmt::{self, Display};
 use std::ops::Range;
+
+use environment::{Merged, Patch};
 
 use serde::de::DeserializeOwned;
 
@@ -15,32 +21,50 @@ const LIKENESS_MIN: f64 = 0.7;
 /// From how many letters on a word counts as the beginning of another.
 const BEGUN_MIN: usize = 3;
 
-/// What is wrong with a settings file, and where: `file:line:column: what`.
+/// What is wrong with a settings file, and where: `file:line:column: what`; or `VARIABLE: what`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {what}")]
 pub struct Located {
-    /// The file, as the caller named it.
+    /// The file, as the caller named it, or the variable that is wrong.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 when a variable is wrong.
     pub line: usize,
-    /// The column in characters, from 1.
+    /// The column in characters, from 1; 0 when a variable is wrong.
     pub column: usize,
     /// What is wrong there and, where it is known, what to write instead.
     pub what: String,
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.what),
+            line => write!(f, "{}:{line}:{}: {}", self.file, self.column, self.what),
+        }
+    }
 }
 
 /// The text of one settings file, with the name that errors give it.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'t> {
     file: &'t str,
+    /// What is read.
     text: &'t str,
+    /// The file's own text, in which places are.
+    own: &'t str,
+    patches: &'t [Patch],
 }
 
 impl<'t> Source<'t> {
     /// The text `text` of the file that errors shall call `file`.
     #[must_use]
     pub const fn new(file: &'t str, text: &'t str) -> Self {
-        Self { file, text }
+        Self { file, text, own: text, patches: &[] }
+    }
+
+    /// The same with the values of the environment: `own` is the file's text, of which `merged` was made.
+    #[must_use]
+    pub fn merged(file: &'t str, own: &'t str, merged: &'t Merged) -> Self {
+        Self { file, text: &merged.text, own, patches: &merged.patches }
     }
 
     /// Reads the whole text as a `T`. Unknown keys are errors where `T` says `deny_unknown_fields`.
@@ -61,7 +85,14 @@ impl<'t> Source<'t> {
     /// An error of the caller's own at a place that a [`Spanned`] value names.
     #[must_use]
     pub fn at(&self, span: Range<usize>, what: impl Display) -> Located {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
+        // An insertion is followed by what it pushed aside, so its end is not part of it.
+        if let Some(patch) = self.patches.iter().find(|it| it.here.contains(&span.start)) {
+            return environment::wrong(&patch.variable, what);
+        }
+        let before = self.patches.iter().take_while(|it| it.here.end <= span.start);
+        let shift = before.fold(0_isize, |sum, it| sum + signed(it.there.len()) - signed(it.here.len()));
+        let start = span.start.saturating_add_signed(shift);
+        let before = self.own.get(..start).unwrap_or(self.own);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Located {
             file: self.file.to_owned(),
@@ -99,6 +130,11 @@ impl<'t> Source<'t> {
             None => above.lines().rev().find_map(header).map(str::to_owned),
         }
     }
+}
+
+/// A length of a text, which always fits.
+fn signed(length: usize) -> isize {
+    isize::try_from(length).unwrap_or(isize::MAX)
 }
 
 /// Says it better, when `message` is serde's complaint about a word that is none of those it knows.
