@@ -4,11 +4,13 @@
 //! 2 the command line is wrong. Commands that ask a server add 3 no server answers, 4 not allowed, 5 not found; others
 //! that say more in their exit code document it on their help page.
 
+pub mod backup;
 pub mod bench;
 pub mod chain;
 pub mod children;
 pub mod client;
 pub mod commands;
+pub mod config;
 pub mod context;
 pub mod demo;
 pub mod doctor;
@@ -125,10 +127,16 @@ enum Verb {
     Replay(replay::ReplayArgs),
     /// Check the store of a server that is down, or put an export in its place.
     Store(store::StoreArgs),
+    /// Put everything that the server is into one file.
+    Backup(backup::BackupArgs),
+    /// Make a fleet directory of such a file, or check it.
+    Restore(backup::RestoreArgs),
     /// A link to the dashboard in a browser.
     Dashboard(commands::dashboard::DashboardArgs),
     /// The fleet in one look.
     Status(commands::status::StatusArgs),
+    /// The fleet on one screen, as it changes.
+    Top(commands::top::TopArgs),
     /// How well the fleet and everything in it is, and where that leads.
     Health(commands::health::HealthArgs),
     /// Have every probe of the fleet look at once, and see what was found.
@@ -179,10 +187,14 @@ enum Verb {
     Token(commands::token::TokenArgs),
     /// What counts as a fault: the rules in force, and yours before they are.
     Rules(commands::rules::RulesArgs),
+    /// Show more or fewer messages in the server's log for a while.
+    LogLevel(commands::log_level::LogLevelArgs),
     /// Show or replace the fleet's policy.
     Policy(commands::policy::PolicyArgs),
     /// Fleets that you work with, by name: list, use, set, remove, show.
     Context(commands::context::ContextArgs),
+    /// Whether configuration files are right, and what holds in the end.
+    Config(config::ConfigArgs),
     /// Completions for a shell.
     Completion(pages::CompletionArgs),
     /// Manual pages.
@@ -223,8 +235,11 @@ pub fn main() -> ExitCode {
         Verb::Simulate(it) => it.run(&cli.common),
         Verb::Replay(it) => it.run(&cli.common),
         Verb::Store(it) => it.run(&cli.common),
+        Verb::Backup(it) => it.run(&cli.common),
+        Verb::Restore(it) => it.run(&cli.common),
         Verb::Dashboard(it) => it.run(&cli.common),
         Verb::Status(it) => it.run(&cli.common),
+        Verb::Top(it) => it.run(&cli.common),
         Verb::Health(it) => it.run(&cli.common),
         Verb::Diagnostics(it) => it.run(&cli.common),
         Verb::Hosts(it) => it.run(&cli.common),
@@ -250,8 +265,10 @@ pub fn main() -> ExitCode {
         Verb::Notify(it) => it.run(&cli.common),
         Verb::Token(it) => it.run(&cli.common),
         Verb::Rules(it) => it.run(&cli.common),
+        Verb::LogLevel(it) => it.run(&cli.common),
         Verb::Policy(it) => it.run(&cli.common),
         Verb::Context(it) => it.run(&cli.common),
+        Verb::Config(it) => it.run(&cli.common),
         Verb::Completion(it) => it.run(Cli::command()),
         Verb::Man(it) => it.run(Cli::command()),
         Verb::Chain(it) => it.run(),

@@ -279,7 +279,9 @@ impl Config {
         Ok(config)
     }
 
-    fn under(mut self, base: &Path) -> Self {
+    /// The same with relative paths made to start from `base`.
+    #[must_use]
+    pub fn under(mut self, base: &Path) -> Self {
         let paths = [
             &mut self.state_dir,
             &mut self.policy,

@@ -134,6 +134,7 @@ pub(crate) fn services(
             changing: Arc::default(),
             join: Arc::new(join),
             login: Arc::new(login),
+            exports: config.state_dir.join("export"),
         },
         enrol: Enrol {
             fleet,

@@ -62,8 +62,9 @@ pub struct EventsArgs {
     connection: Connection,
 }
 
+/// An event as `-o json` says it.
 #[derive(Debug, Serialize)]
-struct EventView {
+pub(super) struct EventView {
     id: String,
     time: Time,
     kind: String,
@@ -196,7 +197,7 @@ async fn read(
 }
 
 impl EventView {
-    fn of(it: pb::Event) -> Self {
+    pub(super) fn of(it: pb::Event) -> Self {
         Self {
             id: it.id,
             time: it.time.into(),
@@ -209,7 +210,7 @@ impl EventView {
         }
     }
 
-    fn tone(&self) -> Tone {
+    pub(super) fn tone(&self) -> Tone {
         match self.kind.as_str() {
             "fault_detected" | "relapsed" | "host_lost" | "escalated" | "invariant_broken" | "breaker_opened"
             | "health_critical" => Tone::Bad,
@@ -267,7 +268,7 @@ impl Printer {
 }
 
 /// One event on a line of its own. Columns have fixed widths: nobody knows what comes next.
-fn line(it: &EventView, now: Time, paint: Paint) -> String {
+pub(super) fn line(it: &EventView, now: Time, paint: Paint) -> String {
     let text = format!("{}  {:16}  {:20}  {}", it.time.clock(now), clean(&it.kind), it.place(), clean(&it.message));
     paint.tone(it.tone(), &text) + "\n"
 }

@@ -28,6 +28,7 @@ pub mod health;
 pub mod hosts;
 pub mod incidents;
 pub mod learning;
+pub mod log_level;
 pub mod maintenance;
 pub mod mode;
 pub mod optimize;
@@ -40,6 +41,7 @@ pub mod snapshots;
 pub mod status;
 pub mod targets;
 pub mod token;
+pub mod top;
 pub mod topology;
 
 mod incident_view;

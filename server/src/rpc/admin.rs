@@ -1,5 +1,6 @@
 //! Membership, policy and evidence.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Status};
 
 use super::gate::Caller;
-use super::{convert, error, operator, page, wanted_span};
+use super::{convert, error, operator, page, upkeep, wanted_span};
 use crate::clock::Clock;
 use crate::closed::Archive;
 use crate::driver::{Inbox, Input};
@@ -66,6 +67,8 @@ pub struct Admin {
     pub join: Arc<JoinFacts>,
     /// How operators come to the dashboard.
     pub login: Arc<Login>,
+    /// Where exports of the store are written.
+    pub exports: PathBuf,
 }
 
 /// How operators come to the dashboard.
@@ -234,6 +237,20 @@ impl AdminService for Admin {
         let next_page_token = last.map(|(number, _)| page::token("audit", &number.to_string())).unwrap_or_default();
         let entries = found.iter().map(|(number, it)| convert::audit_entry(*number, it)).collect();
         Ok(Response::new(pb::ListAuditEntriesResponse { entries, next_page_token }))
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<pb::SetLogLevelRequest>,
+    ) -> Result<Response<pb::SetLogLevelResponse>, Status> {
+        upkeep::set_log_level(self, request).await
+    }
+
+    async fn export_store(
+        &self,
+        request: Request<pb::ExportStoreRequest>,
+    ) -> Result<Response<pb::ExportStoreResponse>, Status> {
+        upkeep::export_store(self, request).await
     }
 }
 

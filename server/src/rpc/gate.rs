@@ -106,6 +106,8 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/prunella.control.v1.AdminService/StopPolicyRollout", Access::Admin),
     ("/prunella.control.v1.AdminService/VerifyAudit", Access::Viewer),
     ("/prunella.control.v1.AdminService/ListAuditEntries", Access::Viewer),
+    ("/prunella.control.v1.AdminService/SetLogLevel", Access::Admin),
+    ("/prunella.control.v1.AdminService/ExportStore", Access::Admin),
     ("/grpc.health.v1.Health/Check", Access::Open),
     ("/grpc.health.v1.Health/Watch", Access::Open),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Viewer),

@@ -23,6 +23,7 @@ pub mod page;
 pub mod repeat;
 pub mod snapshots;
 mod topology;
+mod upkeep;
 
 use std::time::Duration;
 

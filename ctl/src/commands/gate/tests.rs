@@ -146,7 +146,7 @@ fn a_name_that_does_not_exist_gets_the_nearest_one() {
         assert_eq!(failure.exit_code(), crate::client::EXIT_NOT_FOUND);
         failure.to_string()
     };
-    assert_eq!(said(&Asked::Service("wbe".to_owned())), "there is no service wbe; did you mean web?");
+    assert_eq!(said(&Asked::Service("webb".to_owned())), "there is no service webb; did you mean web?");
     assert_eq!(said(&Asked::Group("groups/lnoe".to_owned())), "there is no groups/lnoe; did you mean groups/lone?");
     assert_eq!(said(&Asked::Host("zz".to_owned())), "there is no host zz; there are: h1, h2");
 }
