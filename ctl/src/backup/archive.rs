@@ -30,8 +30,8 @@ pub(super) struct Manifest {
     pub(super) prunella_backup: u32,
     /// Whose it is.
     pub(super) fleet: String,
-    /// When it was made, by the clock of the machine that made it.
-    pub(super) made: jiff::Timestamp,
+    /// When it was made, in RFC 3339, by the clock of the machine that made it.
+    pub(super) made: String,
     /// The program that made it.
     pub(super) program: String,
     /// Each file by its name in the backup.

@@ -74,7 +74,7 @@ pub struct RestoreArgs {
 struct View {
     file: PathBuf,
     fleet: String,
-    made: jiff::Timestamp,
+    made: String,
     files: usize,
     bytes: u64,
     missing: Vec<String>,
@@ -85,7 +85,7 @@ impl View {
         Self {
             file: file.to_owned(),
             fleet: it.fleet.clone(),
-            made: it.made,
+            made: it.made.clone(),
             files: it.files.len(),
             bytes: it.files.values().map(|it| it.bytes).sum(),
             missing: it.missing.clone(),
@@ -139,7 +139,7 @@ impl BackupArgs {
         let manifest = Manifest {
             prunella_backup: archive::VERSION,
             fleet: fleet.config().fleet.to_string(),
-            made: jiff::Timestamp::now(),
+            made: jiff::Timestamp::now().to_string(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
             files: std::collections::BTreeMap::new(),
             missing,

@@ -8,7 +8,7 @@ fn sample(dir: &Path, text: &str) -> (PathBuf, Manifest, Vec<Content>) {
     let manifest = Manifest {
         prunella_backup: archive::VERSION,
         fleet: "f".to_owned(),
-        made: jiff::Timestamp::UNIX_EPOCH,
+        made: "2026-03-01T12:00:00Z".to_owned(),
         program: "0".to_owned(),
         files: BTreeMap::new(),
         missing: vec!["root keys".to_owned()],
