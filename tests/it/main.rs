@@ -11,6 +11,7 @@ mod crashes;
 mod demo;
 mod deploy;
 mod features;
+mod gates;
 mod hostile;
 mod lab;
 mod logs;

@@ -159,7 +159,7 @@ const TARGET: &[Key] = &[
     Key::needed("target.#.directory.#.path", Kind::Text, "where it is"),
     Key::needed("target.#.directory.#.quota", Kind::Size, "how much it may hold"),
     Key::of("target.#.directory.#.older_than", Kind::Span, "1d", "how old a file must be to be removed"),
-    Key::maybe("target.#.directory.#.match", Kind::Texts, "all", "patterns of files that may be removed"),
+    Key::needed("target.#.directory.#.match", Kind::Texts, "patterns of files that may be removed"),
     Key::of("target.#.directory.#.interval", Kind::Span, "10s", "how often it is walked"),
     Key::needed("target.#.file.#.name", Kind::Text, "its name"),
     Key::needed("target.#.file.#.path", Kind::Text, "where it is"),
@@ -201,7 +201,7 @@ mod tests {
     use crate::config::file::File;
 
     const BASE: &str = "[[target]]\nname = \"web\"\nmanager = \"command\"\nstart = [\"true\"]\n\
-        [[target.directory]]\nname = \"logs\"\npath = \"logs\"\nquota = \"1MiB\"\n\
+        [[target.directory]]\nname = \"logs\"\npath = \"logs\"\nquota = \"1MiB\"\nmatch = [\"*.log\"]\n\
         [[target.file]]\nname = \"conf\"\npath = \"conf\"\n";
 
     fn read(variables: &[(String, String)]) -> Result<AgentConfig, String> {

@@ -163,6 +163,8 @@ pub(super) fn read(
     if let Some(path) = missing.keys().next() {
         bail!("{}: it ends before {path}", damaged());
     }
+    // What follows the last file is nothing, and the sum of everything.
+    std::io::copy(&mut tar.into_inner(), &mut std::io::sink()).with_context(damaged)?;
     Ok(manifest)
 }
 

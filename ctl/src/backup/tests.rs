@@ -48,7 +48,7 @@ fn every_damage_is_found() {
         assert!(fails(&whole[..at]), "cut at {at}");
         let mut changed = whole.clone();
         changed[at] ^= 0x10;
-        assert!(at < 10 || at + 1024 > whole.len() || fails(&changed), "changed at {at}");
+        assert!(at < 10 || fails(&changed), "changed at {at}");
     }
     assert!(!fails(&whole));
 }

@@ -198,9 +198,6 @@ fn of_agent(it: &AgentConfig) -> Vec<String> {
         if target.depends_on.iter().any(itself) {
             found.push(format!("target {} depends on itself", target.name));
         }
-        if target.probes.is_empty() {
-            found.push(format!("target {} has no probe: nothing of it is ever known", target.name));
-        }
         if target.permits.is_empty() {
             found.push(format!("target {}: nothing may be done to it; it is only watched", target.name));
         }
@@ -275,16 +272,27 @@ mod tests {
         let text = "fleet = \"F\"\n[listen]\ncontrol = \"127.0.0.1:0\"\nagents = \"127.0.0.1:0\"\nhtpp = \"off\"\n[export]\nevery = \"0s\"\n";
         let view = View { files: vec![found(text, FileKind::Server, &[("PRUNELLA_SERVER__TLS__KEY", "k")])] };
         expect![[r#"
+            file.toml (server.toml): 2 errors
+              file.toml:1:9: fleet name "F" has 'F'; use a-z, 0-9, '-', '_' and '.', beginning and ending with a letter or digit
+                1 | fleet = "F"
+                  |         ^
+              file.toml:5:1: unknown key "htpp" in [listen]; did you mean "http"?
+                5 | htpp = "off"
+                  | ^
         "#]]
         .assert_eq(&table(&view, Paint(false)));
     }
 
     #[test]
     fn what_may_not_be_meant_is_a_warning() {
-        let text =
-            "[agent]\nhost = \"h1\"\n[[target]]\nname = \"web\"\ndepends_on = [\"hosts/h1/targets/bd\", \"web\"]\n";
+        let text = "[agent]\nhost = \"h1\"\n[[target]]\nname = \"web\"\ndepends_on = [\"hosts/h1/targets/bd\", \"web\"]\n\
+            [[target.probe]]\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n";
         let view = View { files: vec![found(text, FileKind::Agent, &[])] };
         expect![[r#"
+            file.toml (agent.toml): right, 3 warnings
+              warning: target web: depends_on hosts/h1/targets/bd names a target of this host that is not in this file
+              warning: target web depends on itself
+              warning: target web: nothing may be done to it; it is only watched
         "#]]
         .assert_eq(&table(&view, Paint(false)));
         let policy = found("[limits]\nattempts_per_incident = 99\n", FileKind::Policy, &[]);

@@ -33,7 +33,7 @@ Examples:
   prunella config check *.toml -o json
   prunella config check draft.txt --as policy
 
-Says what each file is, all that is wrong in it, each with its place, and warnings. Variables that override keys of it are
+Says what each file is, what is wrong in it as far as it can be told at once, each with its place, and warnings. Variables that override keys of it are
 read, too, as its program would. JSON: {\"files\": [{file, kind, errors: [{place, line, column, what, text}], warnings}]}.
 
 Exit codes: 0 every file is right, 1 something is wrong, 2 the command line is wrong.";

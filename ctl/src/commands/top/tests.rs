@@ -38,6 +38,30 @@ fn screen(state: &State, width: u16, height: u16) -> String {
 #[test]
 fn a_usual_terminal_shows_what_matters() {
     expect![[r#"
+        demo  1 host is silent  live, 12:00:00.000 UTC
+        mode balanced   6 targets   3 open, 1 held   hosts 2 online, 1 silent, 0 left (h
+        Paused: h1 by ada: kernel update
+         2 open incidents ──────────────────────────────────────────────────────────────
+        ID          TARGET       FAULT         STATE       STAGE      CAUSE, OR WHAT HOL
+        6740e3a0-20 h1/web       http_failing  held        —          held: target_cool_
+        6740e3a0-19 h2/api       http_failing  upstream    —          dependency_down on
+
+
+
+
+
+
+
+
+         Events ────────────────────────────────────────────────────────────────────────
+        11:59:57.250  fault_detected    h1/web                web does not answer
+
+
+
+
+
+
+        q quit  j/k move  Enter explain  p pause  / filter
     "#]]
     .assert_eq(&screen(&state(), 80, 24));
 }
