@@ -20,8 +20,8 @@ use self::subject::Subject;
 use super::Scratch;
 use super::figures::{Machine, Spread};
 use super::peers::Shelf;
-use crate::lab::{Lab, Plan};
 use crate::Common;
+use crate::lab::{Lab, Plan};
 
 const EXAMPLE: &str = "\
 Examples:
