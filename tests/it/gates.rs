@@ -38,8 +38,8 @@ fn a_deploy_is_let_through_held_up_and_blamed() {
         assert_eq!(fleet(lab, &["resume", &host]).await.status.code(), Some(0));
 
         // The lab declares no releases: the rollback is asked for, and the answer says that it cannot be.
-        let watch =
-            asked(lab, &["gate", "watch", "--host", &host, "--for", "60s", "--roll-back", "--roll-back-within", "5s"]);
+        let args = ["gate", "watch", "--host", &host, "--for", "60s", "--roll-back", "--roll-back-within", "5s"];
+        let watch = asked(lab, &args);
         let harm = async {
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             kill(&service, Signal::KILL);
