@@ -29,6 +29,8 @@ pub struct Plan {
     pub services: usize,
     /// How often each probe looks, as text: `250ms`.
     pub interval: &'static str,
+    /// Whether each service needs the one before it.
+    pub in_line: bool,
     /// Whether services are also looked at by HTTP, beside their process.
     pub http: bool,
     /// The program that runs as server, agent and service.
@@ -43,7 +45,7 @@ impl Plan {
     /// One service that is looked at four times a second, everything run by `program`.
     #[must_use]
     pub const fn new(program: PathBuf) -> Self {
-        Self { services: 1, interval: "250ms", http: true, program, agent: None, door: HttpListen::Off }
+        Self { services: 1, in_line: false, interval: "250ms", http: true, program, agent: None, door: HttpListen::Off }
     }
 }
 
@@ -120,7 +122,10 @@ impl Lab {
             fleet.addresses().control,
             fleet.addresses().agents
         );
-        let text = services.iter().try_fold(head, |text, it| anyhow::Ok(text + &agent_toml(it, &plan)?))?;
+        let text = (0..).zip(&services).try_fold(head, |text, (at, it)| {
+            let needs = services[..at].last().filter(|_| plan.in_line);
+            anyhow::Ok(text + &agent_toml(it, needs, &plan)?)
+        })?;
         std::fs::create_dir_all(&home)?;
         std::fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
         fleet.use_agent_program(plan.agent.as_deref());
@@ -170,12 +175,13 @@ impl Lab {
     }
 }
 
-/// One service without dependencies.
-fn agent_toml(it: &Service, plan: &Plan) -> anyhow::Result<String> {
+/// One service, and what it needs.
+fn agent_toml(it: &Service, needs: Option<&Service>, plan: &Plan) -> anyhow::Result<String> {
     let mut text = String::new();
+    let needs = needs.map_or_else(String::new, |it| format!("depends_on = [\"{}\"]\n", it.target.target));
     write!(
         text,
-        "\n[[target]]\nname = \"{name}\"\nmanager = \"command\"\nstop_with_agent = true\n\
+        "\n[[target]]\nname = \"{name}\"\nmanager = \"command\"\nstop_with_agent = true\n{needs}\
          start = [{program}, \"chain\", \"db\", \"--port\", \"{port}\", \"--births\", {births}, \"--data\", {data}]\n\
          [target.permit]\nstart_service = {{ per_hour = 1000000 }}\nrestart_service = {{ per_hour = 1000000 }}\n\
          [[target.probe]]\nkind = \"process\"\ninterval = \"{interval}\"\n",

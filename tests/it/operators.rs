@@ -4,11 +4,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use prunella::lab::Lab;
+use prunella::lab::{Lab, Plan};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{kill, prunella, run, stderr, wait, with_lab};
+use crate::support::{kill, program, prunella, run, stderr, wait, with_lab, with_lab_of};
 
 /// Runs a command on the lab's fleet, away from the runtime's only thread.
 pub(crate) async fn fleet(lab: &Lab, args: &[&str]) -> Output {
@@ -145,5 +145,42 @@ fn a_sweep_sees_every_probe_and_the_control_plane_itself() {
         assert_eq!((&dark["ok"], &dark["broken"]), (&0.into(), &0.into()), "{dark}");
         let listed = json(lab, &["diagnostics", "list", "-o", "json"]).await;
         assert_eq!(listed["diagnostics"][0]["id"], dark["id"], "newest first: {listed}");
+    });
+}
+
+#[test]
+fn a_chain_repairs_what_a_service_needs_before_itself() {
+    let plan = Plan { services: 2, in_line: true, ..Plan::new(program()) };
+    with_lab_of(plan, async |lab, needed| {
+        let named = lab.services[1].clone();
+        assert_eq!(fleet(lab, &["mode", "fleet", "disabled", "--why", "a test"]).await.status.code(), Some(0));
+        kill(&named, Signal::KILL);
+        kill(&needed, Signal::KILL);
+        wait("both are known to be broken, and left to a person", async || {
+            let open = json(lab, &["incidents", "list", "-o", "json"]).await;
+            open["incidents"].as_array().is_some_and(|all| all.iter().filter(|it| it["state"] == "held").count() == 2)
+        })
+        .await;
+        let (before, target) = (needed.runs().len(), named.target.to_string());
+        let asked = json(lab, &["repair", "run", &target, "--chain", "--why", "both are down", "-o", "json"]).await;
+        let incident = asked["incident"].as_str().unwrap().to_owned();
+        wait("the chain has ended", async || {
+            let told = json(lab, &["explain", &incident, "-o", "json"]).await;
+            told["chain"]["end"].is_string()
+        })
+        .await;
+        let told = json(lab, &["explain", &incident, "-o", "json"]).await;
+        let links = told["chain"]["links"].as_array().unwrap();
+        let each: Vec<_> =
+            links.iter().map(|it| (it["target"].as_str().unwrap(), it["state"].as_str().unwrap())).collect();
+        let first = needed.target.to_string();
+        assert_eq!(each, [(first.as_str(), "healed"), (target.as_str(), "healed")], "{told}");
+        assert_eq!((&told["chain"]["end"], needed.runs().len()), (&"done".into(), before + 1));
+        let verified = |it: &Value, at: &str| it["attempts"][0][at].as_str().unwrap().to_owned();
+        let of_first = json(lab, &["explain", links[0]["incident"].as_str().unwrap(), "-o", "json"]).await;
+        assert!(
+            verified(&of_first, "verdict_time") <= verified(&told, "decided"),
+            "one after the other: {of_first} {told}"
+        );
     });
 }

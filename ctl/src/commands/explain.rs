@@ -23,7 +23,8 @@ Examples:
 JSON: {id, state, state_detail, severity, fault: {rule, target, symptom, severity, fingerprint, since, summary}, also: [fault],
   opened, recovered, closed, closing, upstream, diagnosis: {category, cause, cause_target, confidence, priority,
   affected, evidence, rejected, recommended}, shared: {kind, attribute, cause, failing, sharing, others_failing, others,
-  rate, base_rate, chance}, response: {due, begun, missed}, reports: [{report_id, by, severity, summary, filed, withdrawn}],
+  rate, base_rate, chance}, chain: {by, why, links: [{target, incident, state, why}], end, end_detail}, link: {head, position, length},
+  response: {due, begun, missed}, reports: [{report_id, by, severity, summary, filed, withdrawn}],
   attempts: [{number, repair, command, steps, because, decided, outcome, outcome_detail, outcome_time, verdict, verdict_time, verdict_evidence, undoes, alternatives}], holds, released,
   stages, advice: {action, text, command}}. What does not exist is null."
 );
@@ -167,6 +168,39 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_says_how_far_each_link_is() {
+        let link = |target: &str, incident: Option<&str>, state: &str, why: Option<&str>| pb::ChainLink {
+            target: format!("hosts/{target}"),
+            incident: incident.map(str::to_owned),
+            state: state.to_owned(),
+            why: why.map(str::to_owned),
+        };
+        let links = vec![
+            link("h3/targets/db", Some("incidents/6740e3a0-17"), "failed", Some("restart_service did not help")),
+            link("h1/targets/web", None, "dropped", Some("the chain ended before it")),
+        ];
+        let chain = pb::Chain {
+            by: "ann".to_owned(),
+            why: "both are down".to_owned(),
+            links,
+            end: Some("stopped".to_owned()),
+            end_detail: Some("h3/db: restart_service did not help".to_owned()),
+        };
+        let text = explain(pb::Incident { chain: Some(chain), ..sample::fresh() });
+        let said: String =
+            text.lines().skip_while(|it| !it.starts_with("Chain")).take(3).map(|it| format!("{it}\n")).collect();
+        expect![[r#"
+            Chain          asked for by ann (both are down), stopped: h3/db: restart_service did not help
+                           1. h3/db (incident 6740e3a0-17) failed: restart_service did not help
+                           2. h1/web dropped: the chain ended before it
+        "#]]
+        .assert_eq(&said);
+        let place = pb::ChainPlace { head: "incidents/6740e3a0-20".to_owned(), position: 1, length: 2 };
+        let text = explain(pb::Incident { link: Some(place), ..sample::victim() });
+        assert!(text.contains("Chain          link 1 of 2 of the chain of incident 6740e3a0-20\n"), "{text}");
+    }
+
+    #[test]
     fn what_holds_an_incident_and_what_to_do_is_said_first() {
         expect![[r#"
             6740e3a0-20  h1/web  held
@@ -224,6 +258,8 @@ mod tests {
               "upstream": null,
               "diagnosis": null,
               "shared": null,
+              "chain": null,
+              "link": null,
               "response": {
                 "due": null,
                 "begun": null,

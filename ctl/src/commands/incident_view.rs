@@ -24,6 +24,10 @@ pub(super) struct IncidentView {
     pub(super) diagnosis: Option<DiagnosisView>,
     /// What its victims share, when it stands for several hosts.
     pub(super) shared: Option<SharedView>,
+    /// The chain of repairs that a person asked for to heal its target.
+    pub(super) chain: Option<ChainView>,
+    /// Its place in a chain, which may be that of another incident.
+    pub(super) link: Option<ChainPlaceView>,
     /// How soon it must be responded to, and was.
     pub(super) response: ResponseView,
     /// What people and other monitoring said about its target.
@@ -120,6 +124,45 @@ impl ReportView {
             filed: it.file_time.into(),
             withdrawn: it.withdraw_time.into(),
         }
+    }
+}
+
+/// A repair of a target and of everything broken that it needs.
+#[derive(Debug, Serialize)]
+pub(super) struct ChainView {
+    pub(super) by: String,
+    pub(super) why: String,
+    pub(super) links: Vec<ChainLinkView>,
+    /// Null while it goes on.
+    pub(super) end: Option<String>,
+    pub(super) end_detail: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ChainLinkView {
+    pub(super) target: String,
+    pub(super) incident: Option<String>,
+    pub(super) state: String,
+    pub(super) why: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ChainPlaceView {
+    pub(super) head: String,
+    pub(super) position: u32,
+    pub(super) length: u32,
+}
+
+impl ChainView {
+    fn of(it: pb::Chain) -> Self {
+        let link = |it: pb::ChainLink| ChainLinkView {
+            target: short(&it.target),
+            incident: it.incident.as_deref().map(short),
+            state: it.state,
+            why: it.why,
+        };
+        let links = it.links.into_iter().map(link).collect();
+        Self { by: it.by, why: it.why, links, end: it.end, end_detail: it.end_detail }
     }
 }
 
@@ -229,6 +272,8 @@ impl IncidentView {
             upstream: it.upstream.as_deref().map(short),
             diagnosis: it.diagnosis.map(DiagnosisView::of),
             shared: it.shared.map(SharedView::of),
+            chain: it.chain.map(ChainView::of),
+            link: it.link.map(|it| ChainPlaceView { head: short(&it.head), position: it.position, length: it.length }),
             response: ResponseView::of(it.response.unwrap_or_default()),
             reports: it.reports.into_iter().map(ReportView::of).collect(),
             attempts: it.attempts.into_iter().map(AttemptView::of).collect(),

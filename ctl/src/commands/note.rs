@@ -59,6 +59,9 @@ fn summary(it: &IncidentView, now: Time) -> String {
     if let Some(left) = left_alone(it) {
         say("Left alone", left);
     }
+    for (place, text) in chain(it).into_iter().enumerate() {
+        say(if place == 0 { "Chain" } else { "" }, text);
+    }
     if let Some(text) = response(it, now) {
         say("Response", text);
     }
@@ -160,6 +163,29 @@ fn left_alone(it: &IncidentView) -> Option<String> {
     }
     let them = if victims.len() == 1 { "suffers from it; repairing it" } else { "suffer from it; repairing them" };
     Some(format!("{}: only {them} would not help while {} is broken", victims.join(", "), found.cause_target))
+}
+
+/// Its place in a chain of repairs, and the chain where this incident keeps it.
+fn chain(it: &IncidentView) -> Vec<String> {
+    let place =
+        it.link.as_ref().filter(|place| place.head != it.id).map(|place| {
+            format!("link {} of {} of the chain of incident {}", place.position, place.length, place.head)
+        });
+    let mut lines: Vec<String> = place.into_iter().collect();
+    if let Some(chain) = &it.chain {
+        let end = match (&chain.end, &chain.end_detail) {
+            (None, _) => "goes on".to_owned(),
+            (Some(end), None) => end.clone(),
+            (Some(end), Some(detail)) => format!("{end}: {detail}"),
+        };
+        lines.push(format!("asked for by {} ({}), {end}", chain.by, chain.why));
+        lines.extend(chain.links.iter().zip(1..).map(|(link, number)| {
+            let incident = link.incident.as_ref().map(|id| format!(" (incident {id})")).unwrap_or_default();
+            let why = link.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            format!("{number}. {}{incident} {}{why}", link.target, link.state.replace('_', " "))
+        }));
+    }
+    lines
 }
 
 /// How soon something was begun, or should be.

@@ -24,6 +24,7 @@ const RUN_HELP: &str = help!(
 Examples:
   prunella --dir ./fleet repair run web-1/web                            the engine chooses the repair
   prunella --dir ./fleet repair run web-1/web restart_service --dry-run  decide and check everything, do nothing
+  prunella --dir ./fleet repair run web-1/web --chain                    first what it needs, then itself
 
 Brakes and the host's own policy hold for repairs by hand, too. JSON: {incident, message}."
 );
@@ -61,6 +62,9 @@ struct RunArgs {
     /// The repair; without it the engine chooses.
     #[arg(value_name = "REPAIR")]
     repair: Option<String>,
+    /// First repair everything broken that it needs, what is needed first; stop at the first that is not healed.
+    #[arg(long)]
+    chain: bool,
     /// Decide and check everything, do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -118,6 +122,7 @@ impl RunArgs {
             why: self.why,
             validate_only: self.dry_run,
             request_id: request_id()?,
+            chain: self.chain,
         };
         let answer = near::found(&client, &target, client.incidents().run_repair(request).await).await?;
         Ok(View { incident: short(&answer.incident), message: answer.message })

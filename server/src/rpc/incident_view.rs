@@ -2,8 +2,8 @@
 
 use prunella_engine::advice::Advice;
 use prunella_model::incident::{
-    Alternative, Attempt, Closing, Diagnosis, Evidence, Fault, Gain, Hold, Incident, IncidentState, Release, Report,
-    Response, SharedCause, StageRecord,
+    Alternative, Attempt, Chain, ChainEnd, ChainLink, Closing, Diagnosis, Evidence, Fault, Gain, Hold, Incident,
+    IncidentState, Release, Report, Response, SharedCause, StageRecord,
 };
 use prunella_model::outcome::Outcome;
 use prunella_model::step::{Step, TargetStep};
@@ -42,6 +42,12 @@ pub fn incident(it: &Incident, advice: &Advice) -> pb::Incident {
         state_detail,
         diagnosis: it.diagnosis.as_ref().map(diagnosis),
         shared: it.shared.as_ref().map(shared),
+        chain: it.chain.as_ref().map(chain),
+        link: it.link.as_ref().map(|it| pb::ChainPlace {
+            head: of_incident(it.head),
+            position: it.position,
+            length: it.length,
+        }),
         response: Some(response(&it.response)),
         reports: it.reports.iter().map(report).collect(),
         stages: it.stages.iter().map(stage).collect(),
@@ -68,6 +74,28 @@ fn report(it: &Report) -> pb::Report {
         summary: it.summary.clone(),
         file_time: time(it.filed_at),
         withdraw_time: it.withdrawn_at.map(encode_time),
+    }
+}
+
+fn chain(it: &Chain) -> pb::Chain {
+    let link = |it: &ChainLink| pb::ChainLink {
+        target: of_target(&it.target),
+        incident: it.incident.map(of_incident),
+        state: it.state.as_str().to_owned(),
+        why: it.state.why().map(str::to_owned),
+    };
+    let (end, end_detail) = match &it.end {
+        None => (None, None),
+        Some(ChainEnd::Done) => (Some("done"), None),
+        Some(ChainEnd::Stopped { why }) => (Some("stopped"), Some(why.clone())),
+        Some(ChainEnd::Cancelled { by }) => (Some("cancelled"), Some(format!("by {by}"))),
+    };
+    pb::Chain {
+        by: it.by.to_string(),
+        why: it.why.clone(),
+        links: it.links.iter().map(link).collect(),
+        end: end.map(str::to_owned),
+        end_detail,
     }
 }
 

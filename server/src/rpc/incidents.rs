@@ -154,7 +154,7 @@ impl Incidents {
         let repair = request.repair.as_deref().filter(|it| !it.is_empty()).map(RepairName::new).transpose();
         let repair = repair.map_err(|error| error::invalid("repair", error))?;
         let why = text("why", request.why.clone())?;
-        let asked = Ask::Repair { target, repair, why, dry_run: request.validate_only };
+        let asked = Ask::Repair { target, repair, why, dry_run: request.validate_only, chain: request.chain };
         let (incident, message) = answer(ask(&self.inbox, by, asked).await?)?;
         Ok(pb::RunRepairResponse { incident: incident.map(name::of_incident).unwrap_or_default(), message })
     }

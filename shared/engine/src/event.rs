@@ -178,6 +178,9 @@ pub enum Request {
         why: String,
         /// Decide and check everything, do nothing.
         dry_run: bool,
+        /// First repair everything broken that the target needs, what is needed first.
+        #[serde(default)]
+        chain: bool,
     },
     /// Give an incident up: cancel what is under way and close it.
     Cancel {

@@ -10,6 +10,7 @@ mod blame;
 mod brakes;
 pub mod catalogue;
 mod cause;
+mod chain;
 mod changes;
 pub mod choose;
 mod clock;
@@ -173,6 +174,10 @@ pub struct Engine {
     events_made: u64,
     /// Incidents to look at before this step ends.
     woken: BTreeSet<IncidentId>,
+    /// Incidents that keep a chain of repairs that goes on.
+    chains: BTreeSet<IncidentId>,
+    /// Those of them to look at before this step ends.
+    chained: BTreeSet<IncidentId>,
     /// Whether a brake of the fleet may have released.
     freed: bool,
     out: Out,
@@ -316,8 +321,13 @@ impl Engine {
     fn settle_woken(&mut self) {
         let mut looks = self.cases.len().saturating_mul(LOOKS_EACH).saturating_add(LOOKS_MORE);
         while looks > 0 {
-            let Some(id) = self.woken.pop_first() else { return };
-            self.advance_under_its_policy(id);
+            if let Some(head) = self.chained.pop_first() {
+                self.step_chain(head);
+            } else if let Some(id) = self.woken.pop_first() {
+                self.advance_under_its_policy(id);
+            } else {
+                return;
+            }
             looks -= 1;
         }
         self.timers.set(Timer::Fleet, self.now, self.now);

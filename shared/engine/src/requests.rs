@@ -15,7 +15,7 @@ use crate::repairs;
 use crate::reports::Said;
 
 /// The name that faults carry on which a person wants a repair though no rule sees one.
-const REQUESTED: &str = "requested";
+pub(crate) const REQUESTED: &str = "requested";
 
 pub(crate) fn refused(reason: &str, message: impl Into<String>) -> Reply {
     Reply::Refused { reason: reason.to_owned(), message: message.into() }
@@ -33,7 +33,10 @@ impl Engine {
             }
             Request::StopRollout { why } => self.stop_rollout(by, &why),
             Request::EndMaintenance { name } => self.end_maintenance(by, &name),
-            Request::Repair { target, repair, why, dry_run } => self.ask_repair(by, &target, repair, why, dry_run),
+            Request::Repair { target, repair, why, dry_run, chain } => {
+                let forced = Forced { by: by.clone(), why, repair, restore: None };
+                self.ask_repair(&target, forced, dry_run, chain)
+            }
             Request::Restore { target, file, snapshot, why, dry_run } => {
                 self.ask_restore(by, &target, (file, snapshot), why, dry_run)
             }
@@ -78,16 +81,10 @@ impl Engine {
         Reply::Done { incident: Some(id), message }
     }
 
-    fn ask_repair(
-        &mut self,
-        by: &OperatorName,
-        target: &TargetRef,
-        repair: Option<RepairName>,
-        why: String,
-        dry_run: bool,
-    ) -> Reply {
+    fn ask_repair(&mut self, target: &TargetRef, forced: Forced, dry_run: bool, chain: bool) -> Reply {
         let Some(key) = self.find(target) else { return Reply::NotFound { what: format!("target {target}") } };
-        if let Some(name) = repair.as_ref().filter(|name| repairs::by_name(name.as_str()).is_none()) {
+        let repair = forced.repair.as_ref();
+        if let Some(name) = repair.filter(|name| repairs::by_name(name.as_str()).is_none()) {
             let known: Vec<&str> = repairs::REPAIRS.iter().map(|it| it.name()).collect();
             return Reply::NotFound { what: format!("repair {name}; there are {}", known.join(", ")) };
         }
@@ -97,16 +94,18 @@ impl Engine {
                 format!("command {command} is under way for {target}: wait for it, or cancel its incident"),
             );
         }
-        let gentle = repair.as_ref().and_then(|name| repairs::by_name(name.as_str())).is_some_and(|it| it.gentle());
+        let gentle = repair.and_then(|name| repairs::by_name(name.as_str())).is_some_and(|it| it.gentle());
         if !gentle && !self.is_being_healed(key) && !self.ailing(key) && (repair.is_none() || self.serves(key)) {
             let why = "is healthy by its own probes: report what you see first, if it is something that they do not";
             return refused("HEALTHY", format!("{target} {why}"));
         }
-        let forced = Forced { by: by.clone(), why: why.clone(), repair, restore: None };
+        if chain {
+            return self.ask_chain(key, forced, dry_run);
+        }
         if dry_run {
             return self.rehearse(key, forced, REQUESTED);
         }
-        self.take_request(key, by, why, forced, REQUESTED)
+        self.take_request(key, forced, REQUESTED)
     }
 
     /// A person wants a file back as it was. Naming the content is a report of what no probe sees.
@@ -128,23 +127,21 @@ impl Engine {
             return refused("IN_FLIGHT", format!("command {command} is under way for {target}: wait for it"));
         }
         let repair = Some(RepairName::of(repairs::RESTORE));
-        let forced = Forced { by: by.clone(), why: why.clone(), repair, restore: Some((file, snapshot)) };
+        let forced = Forced { by: by.clone(), why, repair, restore: Some((file, snapshot)) };
         if dry_run {
             return self.rehearse(key, forced, REPORTED);
         }
-        self.take_request(key, by, why, forced, REPORTED)
+        self.take_request(key, forced, REPORTED)
     }
 
     /// Opens an incident for what a person asked for, or adds it to the one that is open.
-    fn take_request(&mut self, key: Key, by: &OperatorName, why: String, forced: Forced, rule: &'static str) -> Reply {
+    pub(crate) fn take_request(&mut self, key: Key, forced: Forced, rule: &'static str) -> Reply {
+        let Forced { by, why, .. } = forced.clone();
         let id = match self.target_at(key).incident {
             Some(id) => id,
-            None => {
-                let fault = self.filed(key, rule, Severity::Medium, format!("repair asked for by {by}: {why}"));
-                self.open(key, fault, Vec::new())
-            }
+            None => self.open_requested(key, &forced, rule),
         };
-        self.note_override(by);
+        self.note_override(&by);
         if let Some(case) = self.cases.get_mut(&id) {
             case.forced = Some(forced);
             case.person.get_or_insert(self.now);
@@ -161,15 +158,22 @@ impl Engine {
         Reply::Done { incident: Some(id), message: format!("asked for; see incident {id}") }
     }
 
+    /// Opens an incident for what a person asked for where no rule sees anything.
+    pub(crate) fn open_requested(&mut self, key: Key, forced: &Forced, rule: &'static str) -> IncidentId {
+        let summary = format!("repair asked for by {}: {}", forced.by, forced.why);
+        let fault = self.filed(key, rule, Severity::Medium, summary);
+        self.open(key, fault, Vec::new())
+    }
+
     /// Whether an incident of the target still waits for its symptom to go away. One that only watches for a relapse does
     /// not: to begin anew would end the watch and find nothing to repair.
-    fn is_being_healed(&self, key: Key) -> bool {
+    pub(crate) fn is_being_healed(&self, key: Key) -> bool {
         let open = self.target_at(key).incident.and_then(|id| self.cases.get(&id));
         open.is_some_and(|case| !matches!(case.it.state, IncidentState::Probation { .. }))
     }
 
     /// Decides and checks everything, and does nothing.
-    fn rehearse(&self, key: Key, forced: Forced, rule: &'static str) -> Reply {
+    pub(crate) fn rehearse(&self, key: Key, forced: Forced, rule: &'static str) -> Reply {
         let rehearsal = self.target_at(key).incident.and_then(|id| self.cases.get(&id)).cloned();
         let mut case = rehearsal.unwrap_or_else(|| {
             let fault = self.filed(key, rule, Severity::Medium, "a rehearsal".to_owned());

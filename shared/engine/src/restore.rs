@@ -93,6 +93,8 @@ impl Engine {
             runs_made: 0,
             events_made: 0,
             woken: BTreeSet::new(),
+            chains: BTreeSet::new(),
+            chained: BTreeSet::new(),
             freed: false,
             out: Out::default(),
         };
@@ -104,6 +106,7 @@ impl Engine {
         for incident in stored.incidents {
             engine.restore_incident(incident);
         }
+        engine.restore_chains();
         let ends: Vec<_> = engine.pauses.values().filter_map(|it| Some((it.scope.clone(), it.until?))).collect();
         for (scope, until) in ends {
             engine.timers.set(Timer::Pause(scope), until, now);

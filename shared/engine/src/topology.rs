@@ -245,7 +245,7 @@ impl Engine {
     }
 
     /// Everything broken that `key` depends on, directly or not. Contains `key` itself only in a cycle.
-    fn reach(&self, key: Key) -> BTreeSet<Key> {
+    pub(crate) fn reach(&self, key: Key) -> BTreeSet<Key> {
         let mut reached = BTreeSet::new();
         let mut open = vec![key];
         while let Some(next) = open.pop() {
@@ -259,7 +259,7 @@ impl Engine {
     }
 
     /// The order in which broken targets of one cycle are blamed: a dead process first, then the first by place.
-    fn blame_order(&self, key: Key) -> (bool, Key) {
+    pub(crate) fn blame_order(&self, key: Key) -> (bool, Key) {
         let dead = self.target_at(key).process.life == Life::Ended;
         (!dead, key)
     }

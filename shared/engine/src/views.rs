@@ -33,6 +33,8 @@ pub(crate) fn blank(fault: Fault, now: Timestamp) -> Incident {
         recovered_at: None,
         closed_at: None,
         optimisation: None,
+        chain: None,
+        link: None,
     }
 }
 

@@ -359,14 +359,15 @@ impl World {
             0 => Request::Pause { scope, why: "tea".into(), until: None },
             1 => Request::Pause { scope, why: "tea".into(), until: Some(self.now.after(Duration::from_secs(60))) },
             2 | 3 => Request::Resume { scope },
-            4 => Request::Repair { target: it, repair: None, why: "now".into(), dry_run: false },
+            4 => Request::Repair { target: it, repair: None, why: "now".into(), dry_run: false, chain: t % 2 == 0 },
             5 => Request::Repair {
                 target: it,
                 repair: Some("clean_directory".parse().unwrap()),
                 why: "now".into(),
                 dry_run: false,
+                chain: false,
             },
-            6 => Request::Repair { target: it, repair: None, why: "now".into(), dry_run: true },
+            6 => Request::Repair { target: it, repair: None, why: "now".into(), dry_run: true, chain: t == 1 },
             7 => Request::Cancel { incident: incidents.get(t).map(|it| it.id).unwrap_or_default(), why: "mine".into() },
             8 => Request::SetMode {
                 scope: Scope::Group("web".parse().unwrap()),

@@ -1,10 +1,13 @@
 //! The record of an incident: a fault's life from opening to a closing that carries a reason.
 
+mod chain;
 mod report;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use chain::{Chain, ChainEnd, ChainLink, ChainPlace, LinkState};
 
 use crate::observation::Status;
 use crate::outcome::Outcome;
@@ -486,6 +489,12 @@ pub struct Incident {
     /// What it promises, when it is no fault but an opportunity.
     #[serde(default)]
     pub optimisation: Option<Optimisation>,
+    /// The chain of repairs that a person asked for to heal its target; null when nobody did.
+    #[serde(default)]
+    pub chain: Option<Chain>,
+    /// Its place in a chain, which may be that of another incident; null when it has none.
+    #[serde(default)]
+    pub link: Option<ChainPlace>,
 }
 
 impl Incident {

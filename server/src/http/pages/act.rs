@@ -63,6 +63,7 @@ pub(super) async fn act(
                 target: field("target"),
                 repair: Some(field("repair")).filter(|it| !it.is_empty()),
                 why: field("why"),
+                chain: !field("chain").is_empty(),
                 ..Default::default()
             };
             let done = visit.incidents().run_repair(visit.ask(wanted)).await.or_page(&visit)?;

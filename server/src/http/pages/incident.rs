@@ -24,6 +24,7 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>) -> Result<Markup
         @if let Some(upstream) = &it.upstream {
             p .note { "Left alone on purpose: its cause is another incident, " a href={ "/ui/incidents/" (id(upstream)) } { (id(upstream)) } "." }
         }
+        (chain(&it))
         (to_do(&it))
         (diagnosis(&it))
         (reports(&it))
@@ -34,6 +35,39 @@ pub(super) async fn page(visit: Visit, Path(key): Path<String>) -> Result<Markup
         @if may_act(&visit) && !closed { (actions(&visit, &it, &fault)) }
     };
     Ok(layout::page(&visit, &format!("Incident {key}"), "/ui/incidents", &body))
+}
+
+/// Its place in a chain of repairs, and the chain where this incident keeps it.
+fn chain(it: &pb::Incident) -> Markup {
+    html! {
+        @if let Some(place) = it.link.as_ref().filter(|place| place.head != it.name) {
+            p .note {
+                "Link " (place.position) " of " (place.length) " of the chain of incident "
+                a href={ "/ui/incidents/" (id(&place.head)) } { (id(&place.head)) } "."
+            }
+        }
+        @if let Some(chain) = &it.chain {
+            section {
+                h2 { "Chain" }
+                p {
+                    "Asked for by " (chain.by) ": " (chain.why) ". "
+                    @match &chain.end {
+                        Some(end) => { strong { (end) } @if let Some(detail) = &chain.end_detail { ": " (detail) } }
+                        None => "It goes on.",
+                    }
+                }
+                ol {
+                    @for link in &chain.links {
+                        li {
+                            (place(&link.target)) " " strong { (link.state.replace('_', " ")) }
+                            @if let Some(why) = &link.why { ": " (why) }
+                            @if let Some(incident) = &link.incident { " · " a href={ "/ui/incidents/" (id(incident)) } { (id(incident)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// What the reader should do now.
@@ -198,6 +232,7 @@ fn actions(visit: &Visit, it: &pb::Incident, fault: &pb::Fault) -> Markup {
                         @for it in recommended { option value=(it) { (it) } }
                     } }
                     label { "Why" input name="why" required maxlength="200"; }
+                    label { input type="checkbox" name="chain" value="yes"; " first what it needs" }
                     button type="submit" { "Run" }
                 }
                 form method="post" action="/ui/act/cancel" {

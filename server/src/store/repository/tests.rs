@@ -49,6 +49,8 @@ pub(crate) fn incident(counter: u64) -> Incident {
         response: prunella_model::incident::Response::default(),
         recovered_at: None,
         optimisation: None,
+        chain: None,
+        link: None,
         closed_at: None,
     }
 }

@@ -5,6 +5,7 @@
 
 mod breaker;
 mod capacity;
+mod chain_turn;
 mod cold_start;
 mod critical;
 mod fleet;
@@ -135,7 +136,7 @@ pub(crate) trait Brake: Sync {
 }
 
 /// All brakes.
-pub(crate) static BRAKES: [&dyn Brake; 30] = [
+pub(crate) static BRAKES: [&dyn Brake; 31] = [
     &pause::Pause,
     &maintenance::Maintenance,
     &maintenance::Blockers,
@@ -156,6 +157,7 @@ pub(crate) static BRAKES: [&dyn Brake; 30] = [
     &capacity::Capacity,
     &critical::CriticalActions,
     &own_parts::OwnParts,
+    &chain_turn::ChainTurn,
     &govern::RuleConflict,
     &govern::OverrideAbuse,
     &throttle::ThrottleBrake,

@@ -39,6 +39,7 @@ impl Engine {
         if let Some(IncidentState::Repairing { command }) = self.cases.get(&id).map(|case| &case.it.state) {
             self.cancel_command(*command);
         }
+        self.chain_closing(id, &closing);
         self.watch(id, Vec::new());
         self.unqueue(id);
         self.hold(id, Vec::new());

@@ -192,6 +192,8 @@ impl Engine {
             fault,
             also,
             optimisation,
+            chain: None,
+            link: None,
         };
         let mut case = Case::new(incident, key);
         let summary = case.it.fault.summary.clone();
@@ -201,6 +203,7 @@ impl Engine {
         self.hosts[at(key.host)].incidents.insert(id);
         self.cases.insert(id, case);
         self.timers.clear(&Timer::Confirm(key));
+        self.joins_chain(id, key);
         self.set_response(id);
         self.enter_state(id, IncidentState::Diagnosing);
         self.tally(key.host, |it| it.opened += 1);

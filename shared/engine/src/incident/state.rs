@@ -46,6 +46,7 @@ impl Engine {
         }
         if changed {
             self.touched(id);
+            self.link_moved(id);
         }
         if before != after {
             self.group_work(key, after);

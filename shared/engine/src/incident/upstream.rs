@@ -46,6 +46,7 @@ impl Engine {
             self.note_victim(upstream, key);
         }
         if news {
+            self.link_moved(id);
             let (victim, name) = (self.reference(key), self.reference(culprit));
             let line = format!("{victim} is left alone: the cause lies upstream, in {name}");
             self.audit("cause_upstream", key, Some(id), line.clone());

@@ -20,9 +20,9 @@
 //! web-1/web certificate warning ends in 9 d · critical WHY · good        a check that judges by itself
 //! outcome done · failed WHY · unknown WHY · refused CODE · cancelled N      of the last command; `outcome 2 done` of the second
 //! alone web-1/web 7 done                        its agent reports a run of a standing order by its number
-//! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] · restore T FILE BYTE [dry] · cancel N · report T [SEVERITY] TEXT ·
+//! ask pause fleet WHY · resume … · mode SCOPE MODE · maintain NAME SCOPE [in=1h] [for=2h] · end NAME · repair T [NAME] [dry] [chain] · restore T FILE BYTE [dry] · cancel N · report T [SEVERITY] TEXT ·
 //! optimise KIND [dry] (the best of that kind)
-//! +30s · restart · forget web-1 · show incidents | stages | why | topology | brakes | queue | opportunities | capacities | quiet | commands | knowledge | insights | predictions | recommendations | groups | rollout
+//! +30s · restart · forget web-1 · show incidents | chain | stages | why | topology | brakes | queue | opportunities | capacities | quiet | commands | knowledge | insights | predictions | recommendations | groups | rollout
 //! (any request may end with by=NAME)
 //! propose standard key=value                     a policy that is rolled out; `ask stop WHY` gives it up
 //! each h1..h12 LINE with {}

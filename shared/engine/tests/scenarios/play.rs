@@ -360,9 +360,14 @@ impl World {
             "end" => Request::EndMaintenance { name: words.0[1].parse().expect("a name") },
             "repair" => Request::Repair {
                 target: target(words.0[1]),
-                repair: words.0.get(2).filter(|it| **it != "dry").map(|it| it.parse().expect("a repair")),
+                repair: words
+                    .0
+                    .get(2)
+                    .filter(|it| !["dry", "chain"].contains(it))
+                    .map(|it| it.parse().expect("a repair")),
                 why: "as asked".to_owned(),
                 dry_run: words.has("dry"),
+                chain: words.has("chain"),
             },
             "restore" => Request::Restore {
                 target: target(words.0[1]),

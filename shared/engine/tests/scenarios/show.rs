@@ -31,6 +31,26 @@ impl World {
                         affected.collect::<Vec<_>>().join(", ")
                     ));
                 }
+                "chain" => {
+                    if let Some(place) = it.link {
+                        lines.push(format!(
+                            "{} is link {} of {} of {}",
+                            it.id, place.position, place.length, place.head
+                        ));
+                    }
+                    if let Some(chain) = &it.chain {
+                        lines.extend(chain.links.iter().map(|link| {
+                            let id = link.incident.map_or("-".to_owned(), |id| id.to_string());
+                            format!(
+                                "  {} {id} {} {}",
+                                link.target,
+                                link.state.as_str(),
+                                link.state.why().unwrap_or_default()
+                            )
+                        }));
+                        lines.push(format!("  end: {:?}", chain.end));
+                    }
+                }
                 "advice" => {
                     let advice = self.engine.advice(it);
                     let command = advice.command.map_or_else(String::new, |it| format!(" [prunella {it}]"));
