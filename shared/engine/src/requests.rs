@@ -9,7 +9,7 @@ use prunella_model::{CommandId, IncidentId, OperatorName, PartName, RepairName, 
 use crate::Engine;
 use crate::diagnosis::{Insight, Presence};
 use crate::event::{Decision, Reply, Request};
-use crate::incident::{Forced, REPORTED};
+use crate::incident::{Case, Forced, REPORTED, Undoing};
 use crate::key::Key;
 use crate::repairs;
 use crate::reports::Said;
@@ -19,6 +19,27 @@ pub(crate) const REQUESTED: &str = "requested";
 
 pub(crate) fn refused(reason: &str, message: impl Into<String>) -> Reply {
     Reply::Refused { reason: reason.to_owned(), message: message.into() }
+}
+
+/// What is left of a repair that is given up, for the person who gives it up.
+fn left_behind(case: &Case) -> String {
+    let stopped = match &case.it.state {
+        IncidentState::Repairing { command } => format!("; command {command} is told to stop before its next step"),
+        IncidentState::Diagnosing
+        | IncidentState::Upstream { .. }
+        | IncidentState::Held
+        | IncidentState::Verifying { .. }
+        | IncidentState::Probation { .. }
+        | IncidentState::NeedsHuman { .. }
+        | IncidentState::Closed(_) => String::new(),
+    };
+    let changed = match case.undoing() {
+        Undoing::Nothing => return stopped,
+        Undoing::Due(number) => format!("what attempt {number} changed is not put back"),
+        Undoing::UnderWay => "what was being put back may be put back in part".to_owned(),
+        Undoing::Uncertain(number, _) => format!("whether what attempt {number} changed was put back is not known"),
+    };
+    format!("{stopped}; {changed}: see to it")
 }
 
 impl Engine {
@@ -69,6 +90,7 @@ impl Engine {
             return Reply::NotFound { what: format!("open incident {id}") };
         };
         let key = case.key;
+        let left = left_behind(case);
         let faults = std::iter::once(&case.it.fault).chain(&case.it.also);
         let rules: Vec<RuleName> = faults.map(|fault| fault.rule.clone()).collect();
         // The symptom is still there. The person has it now, so it must not open the next incident at once.
@@ -77,7 +99,7 @@ impl Engine {
         self.audit_as(format!("operator/{by}"), "cancelled", subject, Some(id), why.to_owned());
         self.announce(EventKind::RepairCancelled, Some(key), Some(id), format!("cancelled by {by}: {why}"));
         self.close(id, Closing::Cancelled { by: by.clone() });
-        let message = format!("incident {id} is closed; its symptom opens no other one until it has been gone");
+        let message = format!("incident {id} is closed; its symptom opens no other one until it has been gone{left}");
         Reply::Done { incident: Some(id), message }
     }
 

@@ -5,11 +5,12 @@ mod frame;
 
 use std::collections::BTreeSet;
 
-use prunella_model::HostId;
 use prunella_model::event::EventKind;
 use prunella_model::host::HostReport;
+use prunella_model::{CommandId, HostId};
 
 use crate::Engine;
+use crate::event::Decision;
 use crate::host::{Host, Link};
 use crate::key::{Key, at, next};
 use crate::timers::Timer;
@@ -61,6 +62,16 @@ impl Engine {
         self.issue_orders(index);
         self.hosts[at(index)].intervals = None;
         self.ask_intervals(index);
+        self.cancel_again(index);
+    }
+
+    /// What was cancelled while its agent could not be told, or just before the server ended, is told now.
+    fn cancel_again(&mut self, index: u32) {
+        let under_way = self.in_flight.iter().filter(|(key, _)| key.host == index).map(|(_, command)| *command);
+        let is_cancelled = |command: &CommandId| self.commands.get(command).is_some_and(|it| it.cancelled);
+        let cancelled: Vec<CommandId> = under_way.filter(is_cancelled).collect();
+        let host = self.hosts[at(index)].id.clone();
+        self.out.acts.extend(cancelled.into_iter().map(|command| Decision::Cancel { host: host.clone(), command }));
     }
 
     /// An agent said everything again.
