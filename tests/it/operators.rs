@@ -157,7 +157,7 @@ fn a_chain_repairs_what_a_service_needs_before_itself() {
         kill(&named, Signal::KILL);
         kill(&needed, Signal::KILL);
         wait("both are known to be broken, and left to a person", async || {
-            let open = json(lab, &["incidents", "list", "-o", "json"]).await;
+            let open = json(lab, &["incidents", "-o", "json"]).await;
             open["incidents"].as_array().is_some_and(|all| all.iter().filter(|it| it["state"] == "held").count() == 2)
         })
         .await;
