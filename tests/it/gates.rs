@@ -22,24 +22,30 @@ fn kinds(view: &Value) -> Vec<&str> {
 #[test]
 fn a_deploy_is_let_through_held_up_and_blamed() {
     with_lab(async |lab, service| {
-        wait("the fleet is fit", async || asked(lab, &["gate", "check"]).await.0 == Some(0)).await;
+        // The machine that tests run on may itself be overloaded; that is not what is tried here.
+        let lenient = ["--min-health", "0", "--severity", "high"];
+        let gate = async |args: &[&str]| {
+            let args: Vec<&str> = ["gate"].into_iter().chain(args.iter().copied()).chain(lenient).collect();
+            asked(lab, &args).await
+        };
+        wait("the fleet is fit", async || gate(&["check"]).await.0 == Some(0)).await;
         let host = service.target.host.to_string();
-        assert_eq!(asked(lab, &["gate", "check", "--host", &host]).await.0, Some(0));
-        let (code, said) = asked(lab, &["gate", "check", "--host", "nowhere"]).await;
+        assert_eq!(gate(&["check", "--host", &host]).await.0, Some(0));
+        let (code, said) = gate(&["check", "--host", "nowhere"]).await;
         assert!(code == Some(5) && said.to_string().contains(&host), "{code:?} {said}");
 
-        let quiet = asked(lab, &["gate", "watch", "--host", &host, "--for", "1s"]).await;
+        let quiet = gate(&["watch", "--host", &host, "--for", "1s"]).await;
         assert_eq!((quiet.0, quiet.1["verdict"].as_str()), (Some(0), Some("quiet")), "{}", quiet.1);
 
         assert_eq!(fleet(lab, &["pause", &host, "--why", "a test"]).await.status.code(), Some(0));
-        let held = asked(lab, &["gate", "check"]).await;
+        let held = gate(&["check"]).await;
         assert_eq!((held.0, kinds(&held.1)), (Some(6), vec!["pause"]), "{}", held.1);
-        assert_eq!(asked(lab, &["gate", "check", "--allow", "pause"]).await.0, Some(0));
+        assert_eq!(gate(&["check", "--allow", "pause"]).await.0, Some(0));
         assert_eq!(fleet(lab, &["resume", &host]).await.status.code(), Some(0));
 
         // The lab declares no releases: the rollback is asked for, and the answer says that it cannot be.
-        let args = ["gate", "watch", "--host", &host, "--for", "60s", "--roll-back", "--roll-back-within", "5s"];
-        let watch = asked(lab, &args);
+        let args = ["watch", "--host", &host, "--for", "60s", "--roll-back", "--roll-back-within", "5s"];
+        let watch = gate(&args);
         let harm = async {
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             kill(&service, Signal::KILL);

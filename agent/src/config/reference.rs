@@ -131,6 +131,13 @@ const HOST: &[Key] = &[
         "`paused` in `state_dir`",
         "while this file exists nothing is done; its text is the reason",
     ),
+    Key::maybe(
+        "limits.intervals.least",
+        Kind::Span,
+        "the policy may not say",
+        "with `most`: within these bounds the policy may say how often probes look",
+    ),
+    Key::maybe("limits.intervals.most", Kind::Span, "the policy may not say", "the longest such interval"),
     Key::of("host.interval", Kind::Span, "1s", "how often the host's own measurements are taken"),
     Key::maybe("host.permit.*.per_hour", Kind::Number, "10", "how often in any hour the step may happen"),
     Key::maybe("host.permit.*.approvals", Kind::Number, "0", "how many people must approve it"),
