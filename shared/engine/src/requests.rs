@@ -95,6 +95,7 @@ impl Engine {
         let rules: Vec<RuleName> = faults.map(|fault| fault.rule.clone()).collect();
         // The symptom is still there. The person has it now, so it must not open the next incident at once.
         self.target_mut(key).muted.extend(rules);
+        self.out.hosts.insert(key.host);
         let subject = self.subject(key);
         self.audit_as(format!("operator/{by}"), "cancelled", subject, Some(id), why.to_owned());
         self.announce(EventKind::RepairCancelled, Some(key), Some(id), format!("cancelled by {by}: {why}"));

@@ -158,6 +158,10 @@ impl Engine {
             if let Some(report) = record.report {
                 self.declare(index, *report);
             }
+            for (target, rule) in record.muted {
+                let target = self.hosts[at(index)].ensure(&target);
+                self.hosts[at(index)].targets[at(target)].muted.insert(rule);
+            }
             self.restore_changes(index, record.changes);
             self.timers.set(Timer::Silence(index), self.now.after(self.policy.limits.cold_start), self.now);
         }

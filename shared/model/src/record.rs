@@ -64,6 +64,9 @@ pub struct HostRecord {
     /// How much it was used in each hour of the week; null before that was stored first.
     #[serde(default)]
     pub usage: Option<Box<UseRecord>>,
+    /// Symptoms that a person has taken over: they open no incident until they have been gone.
+    #[serde(default)]
+    pub muted: Vec<(crate::TargetName, crate::RuleName)>,
 }
 
 /// What an agent did by a standing order.

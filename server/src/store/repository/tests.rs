@@ -118,6 +118,7 @@ fn host(name: &str) -> HostRecord {
             outcome: Outcome::Done,
             ended_at: Timestamp::from_secs(1),
         }],
+        muted: vec![(TargetName::of("web"), prunella_model::RuleName::of("process_down"))],
         usage: Some(Box::new(UseRecord { week: 2_900, hours: 400, skill: [1.5; 6], table: Hex(vec![0, 7, 255]) })),
     }
 }

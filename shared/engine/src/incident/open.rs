@@ -27,10 +27,7 @@ impl Engine {
                 Judgement::Present(symptom) => present.push((rule, symptom)),
                 Judgement::Absent(_) => {
                     self.still(key, rule);
-                    if !self.target_at(key).muted.is_empty() {
-                        let name = self.rule_name(rule).to_owned();
-                        self.target_mut(key).muted.retain(|it| it.as_str() != name);
-                    }
+                    self.unmute(key, rule);
                 }
                 Judgement::Unknown => {}
             }
@@ -62,6 +59,20 @@ impl Engine {
         let mut faults = faults.into_iter();
         if let Some(first) = faults.next() {
             self.open(key, first, faults.collect());
+        }
+    }
+
+    /// A symptom that a person has taken over has been gone: what comes now is a new fault.
+    fn unmute(&mut self, key: Key, rule: usize) {
+        if self.target_at(key).muted.is_empty() {
+            return;
+        }
+        let name = self.rule_name(rule).to_owned();
+        let target = self.target_mut(key);
+        let before = target.muted.len();
+        target.muted.retain(|it| it.as_str() != name);
+        if target.muted.len() != before {
+            self.out.hosts.insert(key.host);
         }
     }
 

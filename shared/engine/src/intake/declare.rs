@@ -144,6 +144,11 @@ impl Engine {
             critical: it.critical.iter().copied().collect(),
             order_runs: it.order_runs.iter().cloned().collect(),
             usage: it.usage.week.as_ref().map(|week| Box::new(week.record())),
+            muted: it
+                .targets
+                .iter()
+                .flat_map(|it| it.muted.iter().map(|rule| (it.report.name.clone(), rule.clone())))
+                .collect(),
         }
     }
 }
