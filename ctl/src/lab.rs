@@ -15,6 +15,7 @@ use crate::chain::{Birth, Run, monotonic};
 use crate::demo::records::{Records, name_of};
 use crate::demo::site::{free_ports, quote};
 use crate::fleet::{self, Fleet};
+use crate::meter::Meter;
 
 /// How long everything may take until it is healthy.
 const HEALTHY_TIME: Duration = Duration::from_secs(60);
@@ -39,13 +40,27 @@ pub struct Plan {
     pub agent: Option<PathBuf>,
     /// Where JSON and the dashboard are served.
     pub door: HttpListen,
+    /// The timings of the fleet's policy.
+    pub profile: Profile,
+    /// Whether the agent's stream goes through a meter.
+    pub metered: bool,
 }
 
 impl Plan {
     /// One service that is looked at four times a second, everything run by `program`.
     #[must_use]
     pub const fn new(program: PathBuf) -> Self {
-        Self { services: 1, in_line: false, interval: "250ms", http: true, program, agent: None, door: HttpListen::Off }
+        Self {
+            services: 1,
+            in_line: false,
+            interval: "250ms",
+            http: true,
+            program,
+            agent: None,
+            door: HttpListen::Off,
+            profile: Profile::Rapid,
+            metered: false,
+        }
     }
 }
 
@@ -60,6 +75,8 @@ pub struct Lab {
     pub host: HostId,
     /// Its services.
     pub services: Vec<Service>,
+    /// What went over its agent's stream, where that was asked for.
+    pub meter: Option<Meter>,
     config: PathBuf,
     http: bool,
 }
@@ -101,7 +118,7 @@ impl Lab {
         let ports: [u16; 2] =
             free_ports(2)?.try_into().map_err(|_| anyhow::anyhow!("not as many ports as asked for"))?;
         let [control, agents] = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let options = Options { profile: Profile::Rapid, control, agents, ..Options::default() };
+        let options = Options { profile: plan.profile, control, agents, ..Options::default() };
         let dir = fleet::directory(at, "lab", &options)?;
         let host = HostId::new("lab-1")?;
         let home = dir.agent_dir(&host);
@@ -115,12 +132,13 @@ impl Lab {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             services.push(Service { target, address, births: own.join("births"), data: own.join("data") });
         }
+        let meter = if plan.metered { Some(Meter::start(fleet.addresses().agents).await?) } else { None };
         let head = format!(
             "[agent]\nhost = \"{host}\"\nstate_dir = {}\ncontrol = [\"{}\"]\nagents = [\"{}\"]\n\n\
              [limits]\nrepairs_per_hour = 1000000\n",
             quote(&state_dir),
             fleet.addresses().control,
-            fleet.addresses().agents
+            meter.as_ref().map_or(fleet.addresses().agents, Meter::address)
         );
         let text = (0..).zip(&services).try_fold(head, |text, (at, it)| {
             let needs = services[..at].last().filter(|_| plan.in_line);
@@ -131,7 +149,7 @@ impl Lab {
         fleet.use_agent_program(plan.agent.as_deref());
         fleet.add_agent(&host, &config, &state_dir).await?;
         let records = Records::new(fleet.control());
-        let mut lab = Self { fleet, records, host, services, config, http: plan.http };
+        let mut lab = Self { fleet, records, host, services, meter, config, http: plan.http };
         lab.wait_until_healthy().await?;
         Ok(lab)
     }

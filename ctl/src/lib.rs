@@ -16,6 +16,7 @@ pub mod demo;
 pub mod doctor;
 pub mod fleet;
 pub mod lab;
+pub mod meter;
 pub mod names;
 pub mod output;
 pub mod pages;

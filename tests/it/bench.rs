@@ -55,3 +55,26 @@ fn installed_peers_are_killed_in_turn_and_end_with_it() {
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().path()).collect();
     assert!(left.is_empty(), "files were left behind: {left:?}");
 }
+
+#[test]
+fn what_an_agent_costs_is_measured_beside_whoever_is_installed() {
+    let dir = TempDir::new().unwrap();
+    let mut bench = prunella(&["bench", "agent", "--peers", "--targets", "3", "--probes", "process", "--json"]);
+    let bench = bench.args(["--seconds", "3"]).env("PATH", dir.path()).env("TMPDIR", dir.path());
+    let output = bench.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for key in ["rss_mib", "anonymous_mib", "pss_mib", "cpu_percent", "wakeups_per_second", "sent_bytes_per_second"] {
+        assert!(said[key].as_f64().unwrap() > 0.0, "{key}: {said}");
+    }
+    // Without its services, which are its children.
+    assert_eq!((&said["processes"], &said["targets"]), (&1.into(), &3.into()), "{said}");
+    let rows = said["peers"].as_array().unwrap();
+    assert_eq!(rows.len(), 5, "{said}");
+    for row in rows {
+        // What lies in /sbin is found without PATH.
+        assert_eq!(row["cost"].is_null(), row["missing"].is_string(), "{row}");
+    }
+    assert!(rows.iter().any(|it| it["missing"] == "not installed: apt-get install monit"), "{said}");
+    assert_eq!(processes_of(dir.path()), Vec::<String>::new(), "processes were left behind");
+}

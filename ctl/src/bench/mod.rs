@@ -21,7 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   prunella bench mttr --runs 100          how soon a killed service runs again
   prunella bench mttr --peers --runs 30   the same beside monit, supervisord, s6, runit and systemd
-  prunella bench agent --seconds 60       what an agent costs at rest
+  prunella bench agent --targets 50 --peers  what an agent costs at rest, beside monit, node-exporter and netdata
   prunella bench cause ./petshop          how often the true cause of a failure is named
   prunella bench detect ./data            how well anomalies are found on labelled data
   prunella bench learn                    how well repairs are chosen, in generated worlds
@@ -42,7 +42,7 @@ pub struct BenchArgs {
 enum What {
     /// How soon a killed service runs again: from SIGKILL to the first act of the new process.
     Mttr(mttr::MttrArgs),
-    /// What an agent with ten targets costs at rest: memory and processor.
+    /// What an agent costs at rest: memory, processor, wake-ups and bytes to the server.
     Agent(agent::AgentArgs),
     /// How often the true root cause is named first, or among the first three, on labelled failures.
     Cause(cause::CauseArgs),

@@ -2,6 +2,7 @@
 
 mod shelf;
 mod supervised;
+mod watchers;
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub(super) use shelf::{Found, Shelf, install};
 pub(super) use supervised::{Supervisor, Watched, must_be_plain};
+pub(super) use watchers::{Watcher, Watching};
 
 /// How long a peer may take to end in good order.
 const END_TIME: Duration = Duration::from_secs(3);
@@ -32,6 +34,11 @@ impl Peer {
         let name = command.get_program().to_string_lossy().into_owned();
         let started = command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).spawn();
         started.map(Self).with_context(|| format!("starting {name}"))
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.0.id()
     }
 }
 

@@ -61,6 +61,11 @@ impl Found {
         command
     }
 
+    /// The directory below which its package lies; empty when it is installed.
+    pub(in crate::bench) fn root(&self) -> &Path {
+        self.unpacked.as_deref().unwrap_or(Path::new(""))
+    }
+
     /// The version of the installed Debian package; none when the program was not installed as one.
     pub(in crate::bench) fn version(&self, package: &str) -> Option<String> {
         if self.unpacked.is_some() {
