@@ -17,7 +17,7 @@ use prunella_model::{FleetName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The format that this program writes. Postcard names no fields, so any change of [`Event`] or [`Stored`] needs a new one.
-pub const JOURNAL_VERSION: u32 = 3;
+pub const JOURNAL_VERSION: u32 = 4;
 
 /// When a segment is full, in bytes: about a day of a quiet fleet of a hundred hosts, and readable in one piece.
 pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
