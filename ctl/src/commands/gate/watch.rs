@@ -171,6 +171,7 @@ impl WatchArgs {
             why: "gate watch: a fault after the deploy is blamed on it".to_owned(),
             validate_only: false,
             request_id: repair::request_id()?,
+            ..pb::RunRepairRequest::default()
         };
         let asked = way.client.incidents().run_repair(request).await;
         let answer = match asked {
