@@ -93,7 +93,7 @@ fn same_load(browser: &Browser) -> bool {
 fn pause(browser: &Browser, why: &str) {
     browser.fill("form[action='/ui/act/pause'] input[name=why]", why);
     browser.click("form[action='/ui/act/pause'] button");
-    browser.wait_for(&format!("by admin, "));
+    browser.wait_for("by admin, ");
     browser.wait_for(why);
 }
 

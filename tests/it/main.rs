@@ -1,6 +1,6 @@
 //! Tests with real processes, real sockets and real TLS: one binary, so that they link once.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that meets the unexpected fails")]
 
 mod backup;
 mod bench;
