@@ -359,7 +359,13 @@ impl World {
             0 => Request::Pause { scope, why: "tea".into(), until: None },
             1 => Request::Pause { scope, why: "tea".into(), until: Some(self.now.after(Duration::from_secs(60))) },
             2 | 3 => Request::Resume { scope },
-            4 => Request::Repair { target: it, repair: None, why: "now".into(), dry_run: false, chain: t.is_multiple_of(2) },
+            4 => Request::Repair {
+                target: it,
+                repair: None,
+                why: "now".into(),
+                dry_run: false,
+                chain: t.is_multiple_of(2),
+            },
             5 => Request::Repair {
                 target: it,
                 repair: Some("clean_directory".parse().unwrap()),
