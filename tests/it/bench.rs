@@ -64,9 +64,11 @@ fn what_an_agent_costs_is_measured_beside_whoever_is_installed() {
     let output = bench.output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for key in ["rss_mib", "anonymous_mib", "pss_mib", "cpu_percent", "wakeups_per_second", "sent_bytes_per_second"] {
+    for key in ["rss_mib", "anonymous_mib", "pss_mib", "cpu_percent", "wakeups_per_second"] {
         assert!(said[key].as_f64().unwrap() > 0.0, "{key}: {said}");
     }
+    // Between two heartbeats there may be nothing to say.
+    assert!(said["sent_bytes_per_second"].as_f64().unwrap() >= 0.0, "{said}");
     // Without its services, which are its children.
     assert_eq!((&said["processes"], &said["targets"]), (&1.into(), &3.into()), "{said}");
     let rows = said["peers"].as_array().unwrap();

@@ -16,8 +16,17 @@ fn lines(of: &Path) -> Vec<Value> {
 #[test]
 fn one_incident_links_the_lines_of_server_and_agent() {
     let dir = TempDir::new().unwrap();
-    let mut command =
-        prunella(&["demo", "--once", "--json", "--scenario", "killed", "--dir", dir.path().to_str().unwrap()]);
+    let mut command = prunella(&[
+        "demo",
+        "--once",
+        "--json",
+        "--scenario",
+        "killed",
+        "--http",
+        "off",
+        "--dir",
+        dir.path().to_str().unwrap(),
+    ]);
     let output = command.env("PRUNELLA_LOG_FORMAT", "json").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let server = lines(&dir.path().join("server.log"));

@@ -4,6 +4,7 @@
 //! you keep it.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
 
+mod agent;
 mod lang;
 mod play;
 mod rhythm;

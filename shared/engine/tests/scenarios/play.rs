@@ -6,40 +6,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prunella_engine::{Decision, Engine, Event, Reply, Request};
-use prunella_model::command::{Intent, Precondition};
-use prunella_model::host::{BY_CHOICE, HostReport, TargetReport};
+use prunella_model::command::Intent;
+use prunella_model::host::BY_CHOICE;
 use prunella_model::incident::Severity;
-use prunella_model::observation::{Finding, Frame, Observation, Sample, SeriesName, Sha256, Status, Wait};
+use prunella_model::observation::{Frame, Observation, Sample, SeriesName, Sha256, Wait};
 use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{CustomRule, Scope};
 use prunella_model::record::{Change, Stored};
 use prunella_model::standing::{OrderRun, StandingOrders};
-use prunella_model::step::Step;
 use prunella_model::time::parse_span;
 use prunella_model::{
     CommandId, FleetName, HostId, Id, IncidentId, MetricName, OperatorName, ProbeName, RepairName, TargetName,
     TargetRef, Timestamp,
 };
 
+use crate::agent::{Agent, full_report, observations};
 use crate::lang::{self, Words};
+use crate::show::describe;
 
 /// What the lines begin with that say what the engine decided.
 pub(crate) const OUTPUT: &str = "    ";
 
 /// How long an agent takes to answer a probe.
 const ANSWER: Duration = Duration::from_millis(5);
-
-#[derive(Default)]
-struct Agent {
-    targets: BTreeMap<TargetName, TargetReport>,
-    seen: BTreeMap<(TargetName, ProbeName), (Status, Finding)>,
-    series: Vec<SeriesName>,
-    connected: bool,
-    mute: bool,
-    labels: BTreeMap<String, String>,
-    /// Lives, but its probes have not come to a verdict.
-    deaf: bool,
-}
 
 pub(crate) struct World {
     name: String,
@@ -554,49 +543,4 @@ impl World {
     fn store(&mut self, change: Change) {
         self.stored.apply(change);
     }
-}
-
-/// Everything that an agent has to say. Labels of the host that are given once stay.
-fn full_report(agent: &mut Agent, words: &Words<'_>, now: Timestamp) -> HostReport {
-    agent.labels.extend(lang::labels(words));
-    let mut report = lang::report(agent.targets.values().cloned().collect(), agent.series.clone());
-    report.labels = agent.labels.clone();
-    report.observations = observations(agent, None, now);
-    report
-}
-
-fn observations(agent: &Agent, only: Option<&TargetName>, at: Timestamp) -> Vec<Observation> {
-    let wanted = agent.seen.iter().filter(|((target, _), _)| only.is_none_or(|only| only == target));
-    wanted
-        .map(|((target, probe), (status, finding))| Observation {
-            target: target.clone(),
-            probe: probe.clone(),
-            kind: lang::kind(probe.as_str()),
-            at,
-            status: *status,
-            finding: finding.clone(),
-        })
-        .collect()
-}
-
-fn describe(intent: &Intent) -> String {
-    let steps = intent.steps.iter().map(|it| match &it.step {
-        Step::CleanDirectory { directory, until_percent } => format!("clean {directory} until {until_percent} %"),
-        Step::RestoreFile { file, snapshot } => format!("restore {file} to {snapshot:?}"),
-        Step::RestartService { grace } => format!("restart within {grace:?}"),
-        Step::Use { part, act } => act.text(part),
-        Step::StartService | Step::StopService { .. } | Step::SignalProcess { .. } => {
-            it.step.kind().as_str().to_owned()
-        }
-    });
-    let conditions = intent.preconditions.iter().filter_map(|it| match it {
-        Precondition::Boot(_) => None,
-        Precondition::Instance { instance, .. } => Some(format!("its run is {instance}")),
-        Precondition::Observed { probe, status, .. } => Some(format!("{probe} is {status:?}")),
-    });
-    let steps: Vec<String> = steps.collect();
-    let conditions: Vec<String> = conditions.collect();
-    let target = &intent.steps[0].target;
-    let condition = if conditions.is_empty() { String::new() } else { format!(" if {}", conditions.join(" and ")) };
-    format!("send {} as {} to {}/{target}: {}{condition}", intent.repair, intent.id, intent.host, steps.join(", "))
 }

@@ -2,8 +2,10 @@
 
 use prunella_engine::Engine;
 use prunella_engine::view::Insight;
+use prunella_model::command::{Intent, Precondition};
 use prunella_model::incident::IncidentState;
 use prunella_model::knowledge::KnowledgeRecord;
+use prunella_model::step::Step;
 use prunella_model::{HostId, TargetRef, Timestamp};
 
 use crate::play::World;
@@ -275,4 +277,27 @@ fn state(state: &IncidentState) -> String {
         IncidentState::NeedsHuman { why } => format!("needs a person: {why}"),
         IncidentState::Closed(_) => "closed".to_owned(),
     }
+}
+
+/// A command, in a line.
+pub(crate) fn describe(intent: &Intent) -> String {
+    let steps = intent.steps.iter().map(|it| match &it.step {
+        Step::CleanDirectory { directory, until_percent } => format!("clean {directory} until {until_percent} %"),
+        Step::RestoreFile { file, snapshot } => format!("restore {file} to {snapshot:?}"),
+        Step::RestartService { grace } => format!("restart within {grace:?}"),
+        Step::Use { part, act } => act.text(part),
+        Step::StartService | Step::StopService { .. } | Step::SignalProcess { .. } => {
+            it.step.kind().as_str().to_owned()
+        }
+    });
+    let conditions = intent.preconditions.iter().filter_map(|it| match it {
+        Precondition::Boot(_) => None,
+        Precondition::Instance { instance, .. } => Some(format!("its run is {instance}")),
+        Precondition::Observed { probe, status, .. } => Some(format!("{probe} is {status:?}")),
+    });
+    let steps: Vec<String> = steps.collect();
+    let conditions: Vec<String> = conditions.collect();
+    let target = &intent.steps[0].target;
+    let condition = if conditions.is_empty() { String::new() } else { format!(" if {}", conditions.join(" and ")) };
+    format!("send {} as {} to {}/{target}: {}{condition}", intent.repair, intent.id, intent.host, steps.join(", "))
 }
