@@ -17,7 +17,7 @@ const TAB: &str = "\u{E004}";
 const ENTER: &str = "\u{E007}";
 
 /// Every place of the dashboard.
-const PLACES: [&str; 10] = [
+const PLACES: [&str; 12] = [
     "/",
     "/ui/incidents",
     "/ui/hosts",
@@ -27,6 +27,8 @@ const PLACES: [&str; 10] = [
     "/ui/policy",
     "/ui/events",
     "/ui/diagnostics",
+    "/ui/snapshots",
+    "/ui/snapshots?host=lab-1",
     "/ui/audit",
 ];
 

@@ -278,6 +278,7 @@ async fn the_dashboard_is_for_those_who_have_logged_in() {
         "/ui/topology",
         "/ui/knowledge",
         "/ui/diagnostics",
+        "/ui/snapshots",
         "/ui/brakes",
         "/ui/policy",
         "/ui/events",

@@ -23,6 +23,9 @@ pub(super) async fn page(visit: Visit) -> Result<Markup, Failure> {
                 } } }
             }
         }
+        section { h2 { "Waiting for approval" }
+            p .none { "Nothing can wait here yet: dangerous steps are refused outright until operators can sign approvals. Then they are listed here, with who may approve them." }
+        }
         section { h2 { "All" }
             div .scroll { table {
                 thead { tr { th { "Brake" } th { "Counts" } th { "Now" } th { "Limit" } th { "Holds, ever" } } }

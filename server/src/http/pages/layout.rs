@@ -5,7 +5,7 @@ use prunella_identity::Role;
 
 use super::visit::Visit;
 
-const PLACES: [(&str, &str); 10] = [
+const PLACES: [(&str, &str); 11] = [
     ("/", "Overview"),
     ("/ui/incidents", "Incidents"),
     ("/ui/hosts", "Hosts"),
@@ -15,15 +15,25 @@ const PLACES: [(&str, &str); 10] = [
     ("/ui/policy", "Policy"),
     ("/ui/events", "Events"),
     ("/ui/diagnostics", "Diagnostics"),
+    ("/ui/snapshots", "Snapshots"),
     ("/ui/audit", "Audit"),
 ];
 
 /// A whole page of somebody who has logged in. `here` is the path of the place that it belongs to.
 pub(super) fn page(visit: &Visit, title: &str, here: &str, body: &Markup) -> Markup {
+    whole(visit, title, here, body, true)
+}
+
+/// The same for what is shown once and not kept current: the answer to a question that was put by pressing a button.
+pub(super) fn still(visit: &Visit, title: &str, here: &str, body: &Markup) -> Markup {
+    whole(visit, title, here, body, false)
+}
+
+fn whole(visit: &Visit, title: &str, here: &str, body: &Markup, live: bool) -> Markup {
     let who = &visit.session.who;
     bare(
         title,
-        true,
+        live,
         &html! {
             header {
                 a .skip href="#main" { "Skip to the content" }

@@ -18,6 +18,7 @@ mod live;
 mod login;
 mod overview;
 mod policy;
+mod snapshots;
 mod topology;
 mod visit;
 mod widgets;
@@ -50,6 +51,7 @@ pub(crate) fn routes() -> Router<Arc<Gateway>> {
         .route("/ui/diagnostics", get(diagnostics::page))
         .route("/ui/brakes", get(brakes::page))
         .route("/ui/policy", get(policy::page).post(policy::change))
+        .route("/ui/snapshots", get(snapshots::page))
         .route("/ui/events", get(events::page))
         .route("/ui/audit", get(audit::page))
         .route("/ui/act/{what}", post(act::act))

@@ -86,7 +86,9 @@ async fn show(visit: &Visit, checked: Option<Checked>) -> Result<Markup, Failure
         }
         section { h2 { "Rules" } (table(visit, &rules)) }
     };
-    Ok(layout::page(visit, "Policy", "/ui/policy", &body))
+    // What was checked would be gone if the page were exchanged for a fresh one.
+    let page = if checked.is_some() { layout::still } else { layout::page };
+    Ok(page(visit, "Policy", "/ui/policy", &body))
 }
 
 fn table(visit: &Visit, rules: &[pb::Rule]) -> Markup {

@@ -17,6 +17,7 @@ use prunella_proto::control::v1::fleet_service_client::FleetServiceClient;
 use prunella_proto::control::v1::health_service_client::HealthServiceClient;
 use prunella_proto::control::v1::incident_service_client::IncidentServiceClient;
 use prunella_proto::control::v1::learning_service_client::LearningServiceClient;
+use prunella_proto::control::v1::snapshot_service_client::SnapshotServiceClient;
 use tonic::{Code, Request, Status};
 
 use super::layout;
@@ -88,6 +89,10 @@ impl Visit {
 
     pub(super) fn diagnostics(&self) -> DiagnosticsServiceClient<Services> {
         DiagnosticsServiceClient::new(self.services()).max_decoding_message_size(ANSWER_MAX)
+    }
+
+    pub(super) fn snapshots(&self) -> SnapshotServiceClient<Services> {
+        SnapshotServiceClient::new(self.services()).max_decoding_message_size(ANSWER_MAX)
     }
 
     pub(super) fn admin(&self) -> AdminServiceClient<Services> {
