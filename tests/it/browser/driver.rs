@@ -59,28 +59,40 @@ fn read(mut from: BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
     Ok(body)
 }
 
+/// A driver that listens, what else it says, and on which port; none when it ended without.
+fn listening(driver: &Path, home: &Path) -> Option<(Child, impl Iterator<Item = String> + use<>, u16)> {
+    let mut driver = Command::new(driver)
+        .arg("--port=0")
+        .env("HOME", home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines.find_map(|it| {
+        it.rsplit_once("successfully on port ").and_then(|(_, port)| port.trim_end_matches('.').parse().ok())
+    });
+    match port {
+        Some(port) => Some((driver, lines, port)),
+        None => {
+            driver.wait().unwrap();
+            None
+        }
+    }
+}
+
 impl Browser {
     /// Starts one that keeps what it keeps below `home`, and reaches nothing but this machine.
     pub(crate) fn start((browser, driver): &(PathBuf, PathBuf), home: &Path) -> Self {
         let profile = home.join("browser");
         std::fs::create_dir_all(&profile).unwrap();
-        let mut driver = Command::new(driver)
-            .arg("--port=0")
-            .env("HOME", home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines
-            .find_map(|it| {
-                it.rsplit_once("successfully on port ").and_then(|(_, port)| port.trim_end_matches('.').parse().ok())
-            })
-            .expect("the driver says where it listens");
+        // It takes one port of both families, and ends when somebody has one of them: then another one will do.
+        let started = (0..5).find_map(|_| listening(driver, home));
+        let (driver, mut lines, port) = started.expect("the driver says where it listens");
         // It must not be stopped by a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        std::thread::spawn(move || lines.by_ref().for_each(drop));
         let mut it = Self { driver, port, session: String::new() };
         let args = [
             "--headless=new",
