@@ -97,7 +97,9 @@ fn mark(path: &Path) -> Option<Mark> {
 }
 
 fn digest(path: &Path, limit: u64) -> Option<Sha256> {
-    if std::fs::metadata(path).ok()?.len() > limit {
+    let it = std::fs::metadata(path).ok()?;
+    // Reading a pipe in the file's place would hold up the agent's loop until somebody writes to it.
+    if !it.is_file() || it.len() > limit {
         return None;
     }
     let bytes = std::fs::read(path).ok()?;
@@ -124,5 +126,17 @@ mod tests {
         std::fs::write(&path, "[agent]\n").unwrap();
         assert!(files.look_at(begun + LOOK * 3));
         assert_eq!(files.drift(), None);
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_the_file_is_drift_and_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        std::fs::write(&path, "[agent]\n").unwrap();
+        let mut files = OwnFiles::of(&path);
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(files.look_at(files.looked + LOOK));
+        assert!(files.drift().is_some_and(|why| why.contains("agent.toml was changed")));
     }
 }

@@ -18,5 +18,6 @@ mod logs;
 mod mistakes;
 mod operators;
 mod orders;
+mod stalls;
 mod support;
 mod tidy;

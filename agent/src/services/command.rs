@@ -294,6 +294,10 @@ impl CommandService {
         let out: Option<File> = self.config.output.as_deref().map(output).transpose()?;
         let errors = out.as_ref().map(File::try_clone).transpose()?;
         let mut command = Command::new(program);
+        // What the agent's own service manager gave the agent: a service must not say that the agent is well.
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
+            command.env_remove(name);
+        }
         command
             .args(arguments)
             .current_dir(&self.config.working_dir)
