@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use prunella_model::policy::FleetPolicy;
-use prunella_server::journal;
-use prunella_sim::replay::{Line, Recording, Replay, Story, replay};
+use prunella_replay::{Line, Replay, Story, replay};
+use prunella_server::preview::record;
 
 use crate::{Common, EXIT_FAILURE, EXIT_OK};
 
@@ -45,7 +45,7 @@ impl ReplayArgs {
     /// # Errors
     /// When the journal or the policy cannot be read.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
-        let (recording, warnings) = record(&self.journal)?;
+        let (recording, warnings) = record(&self.journal, usize::MAX)?;
         for warning in warnings {
             eprintln!("prunella: {warning}");
         }
@@ -66,41 +66,6 @@ impl ReplayArgs {
 fn read_policy(path: &Path) -> anyhow::Result<FleetPolicy> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(prunella_server::policy::parse(&path.display().to_string(), &text)?)
-}
-
-/// Reads one segment, or those at the end of a directory that follow the last start of an engine.
-pub(crate) fn record(path: &Path) -> anyhow::Result<(Recording, Vec<String>)> {
-    let paths = if path.is_dir() { journal::segments(path)? } else { vec![path.to_owned()] };
-    let mut segments = Vec::new();
-    for path in paths.iter().rev() {
-        let segment = journal::read(path)?;
-        let exact = segment.start.exact;
-        segments.push((path, segment));
-        if exact {
-            break;
-        }
-    }
-    let mut warnings = Vec::new();
-    let mut recording: Option<Recording> = None;
-    for (path, segment) in segments.into_iter().rev() {
-        if let Some(at) = segment.torn_at {
-            warnings.push(format!("{}: the record at byte {at} is incomplete and left out", path.display()));
-        }
-        match &mut recording {
-            None => {
-                if !segment.start.exact {
-                    let why = "its engine ran on from an earlier segment and knew more; the replay is not exact";
-                    warnings.push(format!("{}: {why}", path.display()));
-                }
-                let start = segment.start;
-                let (fleet, epoch, at, stored) = (start.fleet, start.epoch, start.at, start.stored);
-                recording = Some(Recording { fleet, epoch, at, stored, events: segment.events });
-            }
-            Some(recording) => recording.events.extend(segment.events),
-        }
-    }
-    let recording = recording.with_context(|| format!("there is no journal in {}", path.display()))?;
-    Ok((recording, warnings))
 }
 
 fn print(replayed: &Replay) {

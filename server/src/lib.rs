@@ -21,6 +21,7 @@ pub mod notes;
 pub mod notify;
 pub mod operators;
 pub mod policy;
+pub mod preview;
 pub mod questions;
 mod records;
 mod reload;

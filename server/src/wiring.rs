@@ -135,6 +135,8 @@ pub(crate) fn services(
             join: Arc::new(join),
             login: Arc::new(login),
             exports: config.state_dir.join("export"),
+            journal: config.state_dir.join("journal"),
+            previewing: Arc::default(),
         },
         enrol: Enrol {
             fleet,

@@ -184,3 +184,29 @@ fn a_chain_repairs_what_a_service_needs_before_itself() {
         );
     });
 }
+
+#[test]
+fn another_policy_is_tried_on_what_happened_and_changes_nothing() {
+    with_lab(async |lab, service| {
+        kill(&service, Signal::KILL);
+        wait("it is healed", async || {
+            json(lab, &["incidents", "--all", "-o", "json"]).await["incidents"].to_string().contains("recovered")
+        })
+        .await;
+        let own = policy_file(lab);
+        let preview = async |file: &Path| json(lab, &["policy", "preview", file.to_str().unwrap(), "-o", "json"]).await;
+        let same = preview(&own).await;
+        assert_eq!((&same["different"], &same["commands"]), (&0.into(), &same["other_commands"]), "{same}");
+        let careful = own.with_file_name("careful.toml");
+        let text = std::fs::read_to_string(&own).unwrap();
+        let text: String = text.lines().filter(|it| !it.starts_with("mode")).map(|it| format!("{it}\n")).collect();
+        std::fs::write(&careful, "mode = \"disabled\"\n".to_owned() + &text).unwrap();
+        wait("the journal holds what happened", async || preview(&careful).await["different"] == 1).await;
+        let other = preview(&careful).await;
+        assert_eq!((&other["different"], &other["other_commands"]), (&1.into(), &0.into()), "{other}");
+        let first = &other["differences"][0];
+        assert!(first["recorded"].to_string().contains("repair_started"), "{first}");
+        assert!(!first["other"].to_string().contains("repair_started"), "{first}");
+        assert_eq!(json(lab, &["policy", "show", "-o", "json"]).await["version"], 1, "nothing was changed");
+    });
+}

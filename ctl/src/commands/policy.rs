@@ -41,6 +41,16 @@ Fails when somebody else has changed the policy since --etag, or without one sin
 JSON: {version, etag, toml, validated_only, rolling_out, warnings}."
 );
 
+const PREVIEW_HELP: &str = help!(
+    "\
+Example:
+  prunella --dir ./fleet policy preview new.toml
+
+The server goes through the newest part of its journal with the other policy, and says where that would have decided
+something else. What follows there stands on answers to commands that were never sent. Nothing is changed.
+JSON: {events, since, commands, other_commands, incidents, different, differences: [{target, at, recorded, other}], warnings}."
+);
+
 const ROLLOUT_HELP: &str = help!(
     "\
 Examples:
@@ -66,6 +76,8 @@ enum Verb {
     Show(ShowArgs),
     /// Replace the policy, in stages.
     Set(SetArgs),
+    /// What another policy would have done with what happened.
+    Preview(PreviewArgs),
     /// How a changed policy is rolled out, or give it up.
     Rollout(RolloutArgs),
 }
@@ -92,6 +104,16 @@ struct SetArgs {
     /// The etag of the policy that the new one was made from (`policy show -o json`).
     #[arg(long, value_name = "ETAG")]
     etag: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = PREVIEW_HELP)]
+struct PreviewArgs {
+    /// The other policy, TOML.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
     #[command(flatten)]
     connection: Connection,
 }
@@ -139,6 +161,10 @@ impl PolicyArgs {
             let view = match self.verb {
                 Verb::Show(args) => args.ask(common).await?,
                 Verb::Set(args) => args.ask(common).await?,
+                Verb::Preview(args) => {
+                    args.ask(common).await?;
+                    return Ok(ExitCode::SUCCESS);
+                }
                 Verb::Rollout(args) => {
                     args.ask(common).await?;
                     return Ok(ExitCode::SUCCESS);
@@ -169,6 +195,82 @@ impl SetArgs {
         let policy = client.admin().update_policy(request).await?.into_inner();
         Ok(View::of(policy, Some(self.dry_run)))
     }
+}
+
+#[derive(Debug, Serialize)]
+struct PreviewView {
+    events: u64,
+    since: Time,
+    commands: u64,
+    other_commands: u64,
+    incidents: u64,
+    different: u64,
+    differences: Vec<DifferenceView>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DifferenceView {
+    target: String,
+    at: Time,
+    recorded: Vec<String>,
+    other: Vec<String>,
+}
+
+impl PreviewArgs {
+    async fn ask(self, common: &Common) -> Result<Flow, Failure> {
+        let toml = fs::read_to_string(&self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
+        let client = Client::connect(common, &self.connection).await?;
+        let answer = client.admin().preview_policy(pb::PreviewPolicyRequest { toml }).await?.into_inner();
+        let view = PreviewView::of(answer);
+        Ok(show(common, &view, |_| preview(&view, now()))?)
+    }
+}
+
+impl PreviewView {
+    fn of(it: pb::PreviewPolicyResponse) -> Self {
+        let difference = |it: pb::preview_policy_response::Difference| DifferenceView {
+            target: short(&it.target),
+            at: it.time.into(),
+            recorded: it.recorded,
+            other: it.other,
+        };
+        Self {
+            events: it.events,
+            since: it.since_time.into(),
+            commands: it.commands,
+            other_commands: it.other_commands,
+            incidents: it.incidents,
+            different: it.different,
+            differences: it.differences.into_iter().map(difference).collect(),
+            warnings: it.warnings,
+        }
+    }
+}
+
+fn preview(it: &PreviewView, now: Time) -> String {
+    let mut text = String::new();
+    for each in &it.differences {
+        text += &format!("{}, {}\n", each.target, each.at.relative(now));
+        let lines = |mark: &str, lines: &[String]| -> String {
+            if lines.is_empty() {
+                return format!("  {mark} nothing\n");
+            }
+            lines.iter().map(|line| format!("  {mark} {}\n", clean(line))).collect()
+        };
+        text += &lines("was  ", &each.recorded);
+        text += &lines("would", &each.other);
+    }
+    text += &format!(
+        "{} events since {}: {} of {} incidents would have gone another way; {} commands instead of {}\n",
+        it.events,
+        it.since.relative(now),
+        it.different,
+        it.incidents,
+        it.other_commands,
+        it.commands
+    );
+    it.warnings.iter().fold(text, |text, it| text + &format!("Warning: {}\n", clean(it)))
 }
 
 #[derive(Debug, Serialize)]

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use prunella_model::policy::FleetPolicy;
 use prunella_proto::control::v1 as pb;
+use prunella_replay::{Spoken, Trial, try_rules};
 use prunella_server::policy::rules::{Remark, remarks};
-use prunella_sim::replay::{Spoken, Trial, try_rules};
 use serde::Serialize;
 
 use super::{now, show};
@@ -220,7 +220,7 @@ impl TestArgs {
         }
         let wanted = self.rule.as_deref().unwrap_or("rule");
         anyhow::ensure!(!policy.custom.is_empty(), "{} has no [[rule]] named so: {wanted}", self.file.display());
-        let (recording, warnings) = crate::replay::record(&self.journal)?;
+        let (recording, warnings) = prunella_server::preview::record(&self.journal, usize::MAX)?;
         for warning in warnings {
             eprintln!("prunella: {warning}");
         }

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Status};
 
 use super::gate::Caller;
-use super::{convert, error, operator, page, upkeep, wanted_span};
+use super::{convert, error, operator, page, preview, upkeep, wanted_span};
 use crate::clock::Clock;
 use crate::closed::Archive;
 use crate::driver::{Inbox, Input};
@@ -37,7 +37,7 @@ const OPERATOR_TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
 const OPERATOR_TOKEN_LIFE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// The longest policy, in bytes: ten rules for each of a thousand services.
-const POLICY_MAX: usize = 1024 * 1024;
+pub(super) const POLICY_MAX: usize = 1024 * 1024;
 
 /// How long a policy may take to be stored.
 const POLICY_STORED_MAX: Duration = Duration::from_secs(30);
@@ -69,6 +69,10 @@ pub struct Admin {
     pub login: Arc<Login>,
     /// Where exports of the store are written.
     pub exports: PathBuf,
+    /// Where the journal is.
+    pub journal: PathBuf,
+    /// One preview of a policy at a time.
+    pub previewing: Arc<Mutex<()>>,
 }
 
 /// How operators come to the dashboard.
@@ -188,6 +192,13 @@ impl AdminService for Admin {
         let actor = format!("operator/{by}");
         let (policy, rolling_out) = self.put_in_force(actor, by, wanted, request.at_once).await?;
         view(&policy, rolling_out).map(Response::new)
+    }
+
+    async fn preview_policy(
+        &self,
+        request: Request<pb::PreviewPolicyRequest>,
+    ) -> Result<Response<pb::PreviewPolicyResponse>, Status> {
+        preview::preview_policy(self, request).await
     }
 
     async fn get_policy_rollout(

@@ -102,6 +102,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/prunella.control.v1.AdminService/CreateLoginLink", Access::Viewer),
     ("/prunella.control.v1.AdminService/GetPolicy", Access::Viewer),
     ("/prunella.control.v1.AdminService/UpdatePolicy", Access::Admin),
+    ("/prunella.control.v1.AdminService/PreviewPolicy", Access::Operator),
     ("/prunella.control.v1.AdminService/GetPolicyRollout", Access::Viewer),
     ("/prunella.control.v1.AdminService/StopPolicyRollout", Access::Admin),
     ("/prunella.control.v1.AdminService/VerifyAudit", Access::Viewer),

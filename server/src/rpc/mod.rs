@@ -20,6 +20,7 @@ pub mod name;
 pub mod notifications;
 pub mod optimiser;
 pub mod page;
+mod preview;
 pub mod repeat;
 pub mod snapshots;
 mod topology;

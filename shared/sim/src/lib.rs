@@ -1,4 +1,4 @@
-//! A simulated fleet around the real engine and the real ward, and the replay of what was recorded.
+//! A simulated fleet around the real engine and the real ward.
 //!
 //! Thousands of hosts with services that depend on each other, faults of all shipped kinds, a network that delays, loses
 //! and cuts, agents and a server that end at any moment. Nothing here has a clock or draws from anywhere but the seed: the
@@ -19,7 +19,6 @@ mod mend;
 mod options;
 mod person;
 mod queue;
-pub mod replay;
 mod report;
 mod rng;
 pub mod scenario;
@@ -48,7 +47,7 @@ pub fn compare(options: &Options, baseline: baselines::Baseline) -> Option<Repor
 
 /// Simulates a fleet, and records what went into the engine until the server ended for the first time.
 #[must_use]
-pub fn record(options: &Options) -> Option<(Report, replay::Recording)> {
+pub fn record(options: &Options) -> Option<(Report, prunella_replay::Recording)> {
     let mut world = world::World::new(options)?;
     world.record();
     let (report, recording) = world.run();

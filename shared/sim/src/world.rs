@@ -21,12 +21,12 @@ use crate::fleet::{Layout, RACK, RACK_LABEL, SERVICE_INTERVAL};
 use crate::judge::Judge;
 use crate::options::{Options, Sabotage};
 use crate::queue::Queue;
-use crate::replay::Recording;
 use crate::report::Report;
 use crate::rng::Rng;
 use crate::scenario::{Effect, Expect};
 use crate::server::Server;
 use crate::truth::{Place, Probe};
+use prunella_replay::Recording;
 
 /// The time at which every simulation begins, in seconds since the Unix epoch.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_secs(1_800_000_000);

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use prunella_model::policy::{FleetPolicy, Mode, RuleSetting};
+use prunella_replay::replay;
 use prunella_sim::baselines::Baseline;
-use prunella_sim::replay::replay;
 use prunella_sim::scenario::Scenario;
 use prunella_sim::{Options, Report, Sabotage, compare, record, simulate};
 

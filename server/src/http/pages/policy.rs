@@ -16,6 +16,7 @@ struct Checked {
     toml: String,
     etag: String,
     found: Result<pb::Policy, String>,
+    preview: Option<Result<pb::PreviewPolicyResponse, String>>,
 }
 
 pub(super) async fn page(visit: Visit) -> Result<Markup, Failure> {
@@ -34,8 +35,15 @@ pub(super) async fn change(visit: Visit, headers: HeaderMap, body: Body) -> Resu
     if !validate_only && answer.is_ok() {
         return Ok(Redirect::to("/ui/policy").into_response());
     }
+    let preview = match field("do").as_str() {
+        "preview" if answer.is_ok() => {
+            let asked = visit.admin().preview_policy(visit.ask(pb::PreviewPolicyRequest { toml: toml.clone() })).await;
+            Some(asked.map(tonic::Response::into_inner).map_err(|it| it.message().to_owned()))
+        }
+        _ => None,
+    };
     let found = answer.map(tonic::Response::into_inner).map_err(|it| it.message().to_owned());
-    Ok(show(&visit, Some(Checked { toml, etag: field("etag"), found })).await?.into_response())
+    Ok(show(&visit, Some(Checked { toml, etag: field("etag"), found, preview })).await?.into_response())
 }
 
 async fn show(visit: &Visit, checked: Option<Checked>) -> Result<Markup, Failure> {
@@ -66,6 +74,11 @@ async fn show(visit: &Visit, checked: Option<Checked>) -> Result<Markup, Failure
                 @if !it.warnings.is_empty() { ul { @for it in &it.warnings { li { (it) } } } }
             },
         }
+        @match checked.as_ref().and_then(|it| it.preview.as_ref()) {
+            None => {},
+            Some(Err(why)) => p .alarm role="alert" { (why) },
+            Some(Ok(it)) => (preview(visit, it)),
+        }
         section { h2 { "In full" }
             @if admin {
                 form method="post" action="/ui/policy" {
@@ -74,6 +87,7 @@ async fn show(visit: &Visit, checked: Option<Checked>) -> Result<Markup, Failure
                     textarea name="toml" rows="24" spellcheck="false" aria-label="The policy in TOML" { (toml) }
                     p {
                         button type="submit" name="do" value="check" { "Check it" } " "
+                        button type="submit" name="do" value="preview" { "What would it have done?" } " "
                         @if checked.as_ref().is_some_and(|it| it.found.is_ok()) {
                             button .stop type="submit" name="do" value="roll out" { "Roll it out in stages" }
                         }
@@ -89,6 +103,27 @@ async fn show(visit: &Visit, checked: Option<Checked>) -> Result<Markup, Failure
     // What was checked would be gone if the page were exchanged for a fresh one.
     let page = if checked.is_some() { layout::still } else { layout::page };
     Ok(page(visit, "Policy", "/ui/policy", &body))
+}
+
+/// What another policy would have done with what was recorded.
+fn preview(visit: &Visit, it: &pb::PreviewPolicyResponse) -> Markup {
+    html! {
+        section #preview { h2 { "What it would have done" }
+            p { "Of " (it.incidents) " incidents since " (ago(visit.now, it.since_time.as_ref())) ", " strong { (it.different) }
+                " would have gone another way, with " (it.other_commands) " commands instead of " (it.commands) "." }
+            @for it in &it.warnings { p .note { (it) } }
+            @for each in &it.differences {
+                h3 { (each.target) ", " (ago(visit.now, each.time.as_ref())) }
+                div .scroll { table {
+                    thead { tr { th { "It was" } th { "It would have been" } } }
+                    tbody { tr {
+                        td { @if each.recorded.is_empty() { (NONE) } @for line in &each.recorded { div { (line) } } }
+                        td { @if each.other.is_empty() { (NONE) } @for line in &each.other { div { (line) } } }
+                    } }
+                } }
+            }
+        }
+    }
 }
 
 fn table(visit: &Visit, rules: &[pb::Rule]) -> Markup {
