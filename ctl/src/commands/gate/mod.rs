@@ -102,7 +102,7 @@ impl Where {
 #[derive(Debug, Args)]
 struct Least {
     /// The health that each target must have, 0 to 100.
-    #[arg(long, value_name = "HEALTH", default_value_t = 80, value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "HEALTH", default_value_t = 40, value_parser = clap::value_parser!(u8).range(0..=100))]
     min_health: u8,
     /// Incidents below this severity do not count.
     #[arg(long, value_name = "SEVERITY", default_value = "low", value_parser = ["info", "low", "medium", "high", "critical"])]
