@@ -9,7 +9,7 @@ use prunella_model::command::BootId;
 use prunella_model::host::HostReport;
 use prunella_model::link::{AgentMessage, ServerMessage};
 use prunella_model::observation::Frame;
-use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk};
+use prunella_model::question::{Answer, Question};
 use prunella_proto::agent::v1::RenewResponse;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -61,8 +61,8 @@ pub(crate) struct Driver {
     /// What was known of declared parts when it was last told.
     told_parts: u64,
     /// Answers to questions, and what gives them.
-    answers: mpsc::Receiver<(u64, SnapshotAnswer)>,
-    answer: mpsc::Sender<(u64, SnapshotAnswer)>,
+    answers: mpsc::Receiver<(u64, Answer)>,
+    answer: mpsc::Sender<(u64, Answer)>,
     /// Something was seen that is in no report and no frame of this stream.
     report_due: bool,
     renewing: Option<Renewing>,
@@ -113,7 +113,7 @@ impl Driver {
                 why = stop.asked() => break why,
                 news = self.uplink.next() => self.uplink_news(news),
                 news = self.keep.next() => self.keep_news(news),
-                Some((number, answer)) = self.answers.recv() => self.say(&AgentMessage::Snapshots { number, answer }),
+                Some((number, answer)) = self.answers.recv() => self.say(&AgentMessage::Answer { number, answer }),
                 Some(first) = sensed.recv() => self.sensed(first, &mut sensed),
                 answer = renewal(&mut self.renewing) => self.renewed(answer),
                 () = sleep_until(wake) => self.tick(),
@@ -236,7 +236,7 @@ impl Driver {
 
     fn keep_news(&mut self, news: KeepNews) {
         match news {
-            KeepNews::Snapshots { number, answer } => self.say(&AgentMessage::Snapshots { number, answer }),
+            KeepNews::Answer { number, answer } => self.say(&AgentMessage::Answer { number, answer }),
             KeepNews::Ended(report) => self.say(&AgentMessage::Outcome(report)),
             KeepNews::Receipt(receipt) => self.received(receipt),
             KeepNews::Sensed(it) => self.tell(vec![it]),
@@ -312,7 +312,7 @@ impl Driver {
             ServerMessage::Trust(bundle) => self.keep.take_authority(&bundle),
             ServerMessage::Standing(orders) => self.keep.take_orders(&orders),
             ServerMessage::ReportFully => self.report(),
-            ServerMessage::Snapshots { number, ask } => self.asked(number, ask),
+            ServerMessage::Ask { number, question } => self.asked(number, question),
             ServerMessage::ProbeNow { target } => {
                 self.keep.probe_now(target.as_ref());
                 self.senses.probe_now(target.as_ref());
@@ -334,10 +334,13 @@ impl Driver {
         }
     }
 
-    /// Has a question about snapshots answered, by whichever half has them.
-    fn asked(&mut self, number: u64, ask: SnapshotAsk) {
-        if let Some(ask) = self.keep.asked_of_snapshots(number, ask) {
-            self.senses.snapshots().answer_soon(&self.config, number, ask, &self.answer);
+    /// Has a question answered, by whichever half can.
+    fn asked(&mut self, number: u64, question: Question) {
+        match self.keep.asked(number, question, &self.answer) {
+            Some(Question::Snapshots(ask)) => {
+                self.senses.snapshots().answer_soon(&self.config, number, ask, &self.answer);
+            }
+            Some(Question::Rehearse(_)) | None => {}
         }
     }
 

@@ -3,8 +3,9 @@
 use prunella_model::command::{Envelope, SignedCommand, TrustBundle};
 use prunella_model::observation::{Observation, ProbeKind};
 use prunella_model::outcome::OutcomeReport;
-use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk};
+use prunella_model::question::{Answer, Question};
 use prunella_model::{CommandId, ProbeName, TargetName, Timestamp};
+use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::execute::Receipt;
@@ -32,12 +33,12 @@ pub(crate) enum KeepNews {
         /// For how long.
         lasting: Duration,
     },
-    /// It has answered a question about snapshots.
-    Snapshots {
+    /// It has answered a question.
+    Answer {
         /// The number of the question.
         number: u64,
         /// The answer.
-        answer: SnapshotAnswer,
+        answer: Answer,
     },
     /// Nothing that matters here.
     Nothing,
@@ -135,12 +136,21 @@ impl Keep {
         }
     }
 
-    /// Passes a question about snapshots on; gives it back when this half has them.
-    pub(crate) fn asked_of_snapshots(&mut self, number: u64, ask: SnapshotAsk) -> Option<SnapshotAsk> {
-        match self {
-            Self::Own(_) => Some(ask),
-            Self::Helper(it) => {
-                it.ask(Ask::Snapshots { number, ask });
+    /// Has a question answered; gives it back when this half itself has what is asked for.
+    pub(crate) fn asked(
+        &mut self,
+        number: u64,
+        question: Question,
+        to: &mpsc::Sender<(u64, Answer)>,
+    ) -> Option<Question> {
+        match (self, question) {
+            (Self::Own(_), question @ Question::Snapshots(_)) => Some(question),
+            (Self::Own(it), Question::Rehearse(steps)) => {
+                it.rehearse(number, steps, to);
+                None
+            }
+            (Self::Helper(it), question) => {
+                it.ask(Ask::Question { number, question });
                 None
             }
         }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use prunella_model::command::{BootId, Envelope, SignedCommand, TrustBundle};
 use prunella_model::outcome::OutcomeReport;
+use prunella_model::question::Answer;
+use prunella_model::step::TargetStep;
 use prunella_model::{CommandId, Generation, Timestamp};
 use prunella_seal::Anchor;
 use prunella_ward::Standing as StandingMachine;
@@ -188,6 +190,11 @@ impl Keeper {
     pub(crate) fn receive(&mut self, command: &SignedCommand) -> Receipt {
         let objection = self.observe_only();
         self.executor.receive(command, self.authority.trust(), objection)
+    }
+
+    /// Says what steps would do if they were commanded now. Nothing is done, and nothing is written down.
+    pub(crate) fn rehearse(&self, number: u64, steps: Vec<TargetStep>, to: &mpsc::Sender<(u64, Answer)>) {
+        self.executor.rehearse(number, steps, self.observe_only(), to);
     }
 
     /// Makes a command end before its next step.

@@ -110,7 +110,12 @@ pub(crate) fn services(
             clock: clock.clone(),
             caveats: Arc::new(caveats(config)),
         },
-        incidents: Incidents { inbox: inbox.clone(), history: loaded.archive.clone() },
+        incidents: Incidents {
+            inbox: inbox.clone(),
+            history: loaded.archive.clone(),
+            sessions: Arc::clone(sessions),
+            questions: Arc::clone(&questions),
+        },
         health: crate::rpc::health::Health { inbox: inbox.clone() },
         learning: Learning { inbox: inbox.clone(), clock: clock.clone() },
         diagnostics: crate::rpc::diagnostics::Sweeps { inbox: inbox.clone() },

@@ -210,3 +210,60 @@ fn another_policy_is_tried_on_what_happened_and_changes_nothing() {
         assert_eq!(json(lab, &["policy", "show", "-o", "json"]).await["version"], 1, "nothing was changed");
     });
 }
+
+/// Asks what a restart would do, by the command; only what the agent says.
+async fn rehearsed(lab: &Lab) -> Value {
+    let target = "lab-1/service-1";
+    json(lab, &["-o", "json", "repair", "run", target, "restart_service", "--dry-run"]).await["rehearsal"].take()
+}
+
+/// The agent's ledger, byte for byte.
+fn ledger(lab: &Lab) -> Vec<u8> {
+    let state = lab.fleet.dir().agent_dir(&lab.host).join("state");
+    let mut all = std::fs::read_dir(state).unwrap().map(|it| it.unwrap().path());
+    let its = |it: &std::path::PathBuf| {
+        it.file_name().unwrap().to_str().unwrap().strip_prefix("ledger-").is_some_and(|it| it.parse::<u64>().is_ok())
+    };
+    std::fs::read(all.find(its).expect("there is a ledger")).unwrap()
+}
+
+#[test]
+fn a_dry_run_asks_the_agent_which_does_nothing_and_writes_nothing_down() {
+    with_lab(async |lab, service| {
+        let run = service.run().unwrap();
+        // Otherwise the service would be restarted for the report.
+        for command in [&["pause", "--why", "a rehearsal"][..], &["incidents", "report", "lab-1/service-1", "slow"]] {
+            let done = fleet(lab, command).await;
+            assert!(done.status.success(), "{command:?}: {}", stderr(&done));
+        }
+        let before = ledger(lab);
+        let said = rehearsed(lab).await;
+        assert_eq!(
+            (&said["host"], &said["refused"], &said["unanswered"]),
+            (&"lab-1".into(), &Value::Null, &Value::Null),
+            "{said}"
+        );
+        let step = &said["steps"][0];
+        assert_eq!((&step["step"], &step["possible"]), (&"restart_service".into(), &true.into()), "{said}");
+        assert!(step["text"].as_str().unwrap().contains(&run.pid.to_string()), "{said}");
+
+        let state = lab.fleet.dir().agent_dir(&lab.host).join("state");
+        std::fs::write(state.join("pause"), "the kernel is being upgraded\n").unwrap();
+        let said = rehearsed(lab).await;
+        assert!(said["refused"].as_str().is_some_and(|it| it.contains("the kernel is being upgraded")), "{said}");
+        assert_eq!(said["steps"], Value::Array(Vec::new()), "{said}");
+        std::fs::remove_file(state.join("pause")).unwrap();
+
+        assert_eq!(service.run(), Some(run), "nothing was restarted");
+        assert_eq!(ledger(lab), before, "nothing was written down");
+
+        lab.fleet.agents()[0].kill().unwrap();
+        wait("the server knows that the agent is away", async || {
+            rehearsed(lab).await["unanswered"].as_str().is_some_and(|it| it.contains("not connected"))
+        })
+        .await;
+        // Whoever kills an agent leaves what it watches running.
+        kill(&service, Signal::KILL);
+        wait("the service has ended", async || service.run().is_none()).await;
+    });
+}

@@ -8,6 +8,7 @@ mod course;
 mod facts;
 mod orders;
 mod recover;
+mod rehearse;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use prunella_model::command::{BootId, Intent, SignedCommand};
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
+use prunella_model::step::TargetStep;
 use prunella_model::{CommandId, Generation, TargetName};
 use prunella_proto::wire;
 use prunella_seal::{Opened, Trust};
@@ -374,11 +376,16 @@ fn busy(running: &BTreeMap<CommandId, Running>, intent: &Intent) -> Result<(), R
     if running.contains_key(&intent.id) {
         return Err(Refusal::AlreadyKnown);
     }
+    free(running, &intent.steps)
+}
+
+/// Whether a command with these steps could begin now.
+fn free(running: &BTreeMap<CommandId, Running>, steps: &[TargetStep]) -> Result<(), Refusal> {
     let why = if running.len() >= RUNNING_MAX {
         format!("{RUNNING_MAX} commands are under way already")
     } else {
         let taken = |it: &&TargetName| running.values().any(|other| other.targets.contains(*it));
-        match intent.steps.iter().map(|it| &it.target).find(taken) {
+        match steps.iter().map(|it| &it.target).find(taken) {
             Some(target) => format!("another command for {target} is under way"),
             None => return Ok(()),
         }

@@ -220,7 +220,7 @@ impl HelperLink {
                 KeepNews::Nothing
             }
             Tell::Receipt(receipt) => KeepNews::Receipt(*receipt),
-            Tell::Snapshots { number, answer } => KeepNews::Snapshots { number, answer },
+            Tell::Answer { number, answer } => KeepNews::Answer { number, answer },
             Tell::Ended(report) => KeepNews::Ended(*report),
             Tell::Burst { named, lasting } => KeepNews::Burst { named, lasting },
         }

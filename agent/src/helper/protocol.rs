@@ -10,7 +10,7 @@ use prunella_model::command::{Challenge, Envelope, SignedCommand, TrustBundle};
 use prunella_model::host::TargetReport;
 use prunella_model::observation::{Observation, ProbeKind, SeriesName};
 use prunella_model::outcome::OutcomeReport;
-use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk};
+use prunella_model::question::{Answer, Question};
 use prunella_model::{CommandId, ProbeName, TargetName, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -66,12 +66,12 @@ pub(crate) enum Ask {
     Intervals(Vec<(ProbeKind, Duration)>),
     /// What a probe of the network's half saw.
     Seen(Observation),
-    /// A question about snapshots.
-    Snapshots {
+    /// A question.
+    Question {
         /// Comes back with the answer.
         number: u64,
         /// The question.
-        ask: SnapshotAsk,
+        question: Question,
     },
     /// Everything again, please.
     SayAll,
@@ -95,12 +95,12 @@ pub(crate) enum Tell {
     Challenge(Challenge),
     /// What a command came to.
     Receipt(Box<Receipt>),
-    /// The answer to a question about snapshots.
-    Snapshots {
+    /// The answer to a question.
+    Answer {
         /// The number of the question.
         number: u64,
         /// The answer.
-        answer: SnapshotAnswer,
+        answer: Answer,
     },
     /// A command has ended.
     Ended(Box<OutcomeReport>),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prunella_model::command::BootId;
 use prunella_model::observation::ProbeKind;
 use prunella_model::outcome::OutcomeReport;
-use prunella_model::snapshot::SnapshotAnswer;
+use prunella_model::question::{Answer, Question, Rehearsal};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -95,9 +95,9 @@ pub(super) struct Helper {
     told: (Option<String>, Option<String>),
     /// What was known of declared parts when it was last told.
     told_parts: u64,
-    /// Answers to questions about snapshots, and what gives them.
-    answers: mpsc::Receiver<(u64, SnapshotAnswer)>,
-    answer: mpsc::Sender<(u64, SnapshotAnswer)>,
+    /// Answers to questions, and what gives them.
+    answers: mpsc::Receiver<(u64, Answer)>,
+    answer: mpsc::Sender<(u64, Answer)>,
     next_tick: Instant,
 }
 
@@ -152,7 +152,7 @@ impl Helper {
                 stream = door.next() => self.client = Some(Client::new(stream)),
                 ask = next_ask(&mut self.client) => self.asked(ask),
                 report = next_end(&mut self.keeper) => self.ended(report),
-                Some((number, answer)) = self.answers.recv() => self.tell(Tell::Snapshots { number, answer }),
+                Some((number, answer)) = self.answers.recv() => self.tell(Tell::Answer { number, answer }),
                 Some(it) = seen.recv() => self.sensed(it),
                 Some(BurstWanted { named, lasting }) = bursts.recv() => self.tell(Tell::Burst { named, lasting }),
                 () = sleep_until(self.next_tick) => self.tick(),
@@ -254,10 +254,7 @@ impl Helper {
                 tracing::warn!(target: "prunella::helper", "the other half speaks out of turn, and is given up");
                 self.gone();
             }
-            (Ask::Snapshots { number, ask }, true) => {
-                let it = &self.parts;
-                it.senses.snapshots().answer_soon(&it.config, number, ask, &self.answer);
-            }
+            (Ask::Question { number, question }, true) => self.asked_a_question(number, question),
             (Ask::SayAll, true) => self.tell_everything(),
             (Ask::ProbeNow(target), true) => self.parts.senses.probe_now(target.as_ref()),
             (Ask::Intervals(wanted), true) => {
@@ -288,6 +285,19 @@ impl Helper {
         }
     }
 
+    fn asked_a_question(&mut self, number: u64, question: Question) {
+        let it = &self.parts;
+        let why = match (question, &self.objection, &self.keeper) {
+            (Question::Snapshots(ask), ..) => {
+                return it.senses.snapshots().answer_soon(&it.config, number, ask, &self.answer);
+            }
+            (Question::Rehearse(steps), None, Some(keeper)) => return keeper.rehearse(number, steps, &self.answer),
+            (Question::Rehearse(_), Some(why), _) => why.clone(),
+            (Question::Rehearse(_), None, None) => "its helper obeys nobody yet".to_owned(),
+        };
+        self.tell(Tell::Answer { number, answer: Answer::Rehearsed(Rehearsal::Refused { why }) });
+    }
+
     fn asked_of_keeper(&mut self, ask: Ask) {
         let Some(keeper) = &mut self.keeper else { return };
         match ask {
@@ -306,7 +316,7 @@ impl Helper {
             | Ask::ProbeNow(_)
             | Ask::Intervals(_)
             | Ask::Seen(_)
-            | Ask::Snapshots { .. }
+            | Ask::Question { .. }
             | Ask::SayAll => {}
         }
         self.tell_standing();

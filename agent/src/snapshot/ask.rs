@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use prunella_model::TargetName;
+use prunella_model::question::Answer;
 use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk, SnapshotKind, SnapshotReport};
 
 use tokio::sync::mpsc;
@@ -46,14 +47,14 @@ impl Snapshots {
         config: &Arc<AgentConfig>,
         number: u64,
         ask: SnapshotAsk,
-        to: &mpsc::Sender<(u64, SnapshotAnswer)>,
+        to: &mpsc::Sender<(u64, Answer)>,
     ) {
         let (snapshots, config) = (Arc::clone(self), Arc::clone(config));
         let Ok(permit) = to.clone().try_reserve_owned() else { return };
         tokio::spawn(async move {
             let reading = tokio::task::spawn_blocking(move || snapshots.answer(&config, &ask));
             if let Ok(answer) = reading.await {
-                permit.send((number, answer));
+                permit.send((number, Answer::Snapshots(answer)));
             }
         });
     }

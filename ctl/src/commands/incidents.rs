@@ -151,7 +151,7 @@ impl ReportArgs {
                 request_id: String::new(),
             };
             let answer = near::found(&client, &self.target, client.incidents().report_incident(request).await).await?;
-            let view = repair::View { incident: short(&answer.incident), message: answer.message };
+            let view = repair::View { incident: short(&answer.incident), message: answer.message, rehearsal: None };
             show(common, &view, |_| repair::table(&view))?;
             Ok(ExitCode::SUCCESS)
         })
@@ -170,7 +170,7 @@ impl WithdrawArgs {
                 request_id: String::new(),
             };
             let answer = client.incidents().withdraw_report(request).await?.into_inner();
-            let view = repair::View { incident: short(&answer.incident), message: answer.message };
+            let view = repair::View { incident: short(&answer.incident), message: answer.message, rehearsal: None };
             show(common, &view, |_| repair::table(&view))?;
             Ok(ExitCode::SUCCESS)
         })

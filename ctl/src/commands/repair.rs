@@ -26,7 +26,10 @@ Examples:
   prunella --dir ./fleet repair run web-1/web restart_service --dry-run  decide and check everything, do nothing
   prunella --dir ./fleet repair run web-1/web --chain                    first what it needs, then itself
 
-Brakes and the host's own policy hold for repairs by hand, too. JSON: {incident, message}."
+Brakes and the host's own policy hold for repairs by hand, too. With --dry-run the host's agent says what each step would do
+there now (files, bytes, processes), or what it would refuse and why; nothing is done or written down for it. An agent that
+is away is said so at once, one that is stuck after 20 s. JSON: {incident, message}, and with --dry-run
+{incident, message, rehearsal: {host, unanswered, refused, steps: [{step, possible, text}]}}."
 );
 
 const CANCEL_HELP: &str = help!(
@@ -65,7 +68,7 @@ struct RunArgs {
     /// First repair everything broken that it needs, what is needed first; stop at the first that is not healed.
     #[arg(long)]
     chain: bool,
-    /// Decide and check everything, do nothing.
+    /// Decide and check everything, and ask the agent what it would do; do nothing.
     #[arg(long)]
     dry_run: bool,
     /// Why, for the record.
@@ -93,6 +96,51 @@ struct CancelArgs {
 pub(super) struct View {
     pub(super) incident: String,
     pub(super) message: String,
+    /// Only of a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rehearsal: Option<RehearsalView>,
+}
+
+/// What the host's agent says of a dry run.
+#[derive(Debug, Serialize)]
+pub(super) struct RehearsalView {
+    host: String,
+    /// Why it did not say.
+    unanswered: Option<String>,
+    /// Why the host would refuse.
+    refused: Option<String>,
+    steps: Vec<StepView>,
+}
+
+/// What one step would do.
+#[derive(Debug, Serialize)]
+struct StepView {
+    step: String,
+    possible: bool,
+    text: String,
+}
+
+impl RehearsalView {
+    fn new(it: pb::Rehearsal) -> Self {
+        let step = |it: pb::RehearsedStep| StepView { step: it.step, possible: it.possible, text: it.text };
+        let steps = it.steps.into_iter().map(step).collect();
+        Self { host: short(&it.host), unanswered: it.unanswered, refused: it.refused, steps }
+    }
+
+    fn lines(&self) -> String {
+        let host = clean(&self.host);
+        if let Some(why) = &self.unanswered {
+            return format!("The agent of {host} did not say what it would do: {}\n", clean(why));
+        }
+        if let Some(why) = &self.refused {
+            return format!("The agent of {host} would refuse: {}\n", clean(why));
+        }
+        let line = |it: &StepView| {
+            let sign = if it.possible { "" } else { "could not: " };
+            format!("  {}: {sign}{}\n", clean(&it.step), clean(&it.text))
+        };
+        self.steps.iter().fold(format!("The agent of {host} says:\n"), |text, it| text + &line(it))
+    }
 }
 
 impl RepairArgs {
@@ -125,7 +173,8 @@ impl RunArgs {
             chain: self.chain,
         };
         let answer = near::found(&client, &target, client.incidents().run_repair(request).await).await?;
-        Ok(View { incident: short(&answer.incident), message: answer.message })
+        let rehearsal = answer.rehearsal.map(RehearsalView::new);
+        Ok(View { incident: short(&answer.incident), message: answer.message, rehearsal })
     }
 }
 
@@ -135,16 +184,17 @@ impl CancelArgs {
         let id = explain::find(&client, self.incident).await?;
         let request = pb::CancelIncidentRequest { name: format!("incidents/{id}"), why: self.why };
         let answer = client.incidents().cancel_incident(request).await?.into_inner();
-        Ok(View { incident: id.to_string(), message: answer.message })
+        Ok(View { incident: id.to_string(), message: answer.message, rehearsal: None })
     }
 }
 
 pub(super) fn table(view: &View) -> String {
-    let message = clean(&view.message);
+    let mut message = clean(&view.message) + "\n";
+    message += &view.rehearsal.as_ref().map(RehearsalView::lines).unwrap_or_default();
     if view.incident.is_empty() {
-        return message + "\n";
+        return message;
     }
-    format!("{message}\nFollow it: prunella explain {}\n", view.incident)
+    format!("{message}Follow it: prunella explain {}\n", view.incident)
 }
 
 /// A new random name for this request, so that a repeated delivery of it is known as the same.

@@ -15,6 +15,7 @@ use prunella_model::observation::{
 };
 use prunella_model::outcome::{Outcome, OutcomeReport, Refusal};
 use prunella_model::part::{Act, PartKind, PartReport, Setting};
+use prunella_model::question::{Answer, Question, Rehearsal, StepTold};
 use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk, SnapshotKind, SnapshotReport};
 use prunella_model::standing::{OrderRun, StandingOrder, StandingOrders};
 use prunella_model::step::{Effect, Risk, Signal, Step, StepKind, TargetStep};
@@ -437,11 +438,16 @@ impl Dice {
             4 => AgentMessage::Accepted { command: CommandId(self.id()) },
             5 => AgentMessage::Outcome(self.outcome()),
             6 => {
-                let answer = match self.coin() {
-                    true => SnapshotAnswer::Failed { why: self.text() },
-                    false => SnapshotAnswer::Snapshots(self.many(3, Self::snapshot)),
+                let answer = match self.below(4) {
+                    0 => Answer::Snapshots(SnapshotAnswer::Failed { why: self.text() }),
+                    1 => Answer::Snapshots(SnapshotAnswer::Snapshots(self.many(3, Self::snapshot))),
+                    2 => Answer::Rehearsed(Rehearsal::Refused { why: self.text() }),
+                    _ => {
+                        let told = |it: &mut Self| StepTold { possible: it.coin(), text: it.text() };
+                        Answer::Rehearsed(Rehearsal::Told(self.many(3, told)))
+                    }
                 };
-                AgentMessage::Snapshots { number: self.number(), answer }
+                AgentMessage::Answer { number: self.number(), answer }
             }
             _ => AgentMessage::Goodbye { reason: self.text() },
         }
@@ -488,12 +494,16 @@ impl Dice {
             5 => ServerMessage::ReportFully,
             6 => ServerMessage::ProbeNow { target: self.maybe(Self::name) },
             7 => {
-                let ask = match self.below(3) {
-                    0 => SnapshotAsk::List,
-                    1 => SnapshotAsk::Take { target: self.maybe(Self::name), kind: self.one(&SnapshotKind::ALL) },
-                    _ => SnapshotAsk::Verify { id: self.maybe(Self::number) },
+                let question = match self.below(4) {
+                    0 => Question::Snapshots(SnapshotAsk::List),
+                    1 => Question::Snapshots(SnapshotAsk::Take {
+                        target: self.maybe(Self::name),
+                        kind: self.one(&SnapshotKind::ALL),
+                    }),
+                    2 => Question::Snapshots(SnapshotAsk::Verify { id: self.maybe(Self::number) }),
+                    _ => Question::Rehearse(self.many(3, Self::step)),
                 };
-                ServerMessage::Snapshots { number: self.number(), ask }
+                ServerMessage::Ask { number: self.number(), question }
             }
             _ => ServerMessage::Reconnect { after: self.span(), reason: self.text() },
         }

@@ -3,6 +3,7 @@
 use prunella_model::CommandId;
 use prunella_model::command::Challenge;
 use prunella_model::link::{AgentMessage, ServerMessage};
+use prunella_model::question::{Answer, Question};
 
 use super::command::{
     decode_envelope, decode_signed_command, decode_trust, encode_envelope, encode_signed_command, encode_trust,
@@ -13,6 +14,7 @@ use super::host::{encode_report, report};
 use super::limits::{OUTCOMES_MAX, PROBES_MAX};
 use super::observation::{encode_frame, frame};
 use super::outcome::{encode_outcome_report, outcome_report};
+use super::rehearsal::{encode_rehearsal, encode_rehearse, rehearsal, rehearse};
 use super::snapshot::{answer, ask, encode_answer, encode_ask};
 use super::step::{encode_probe_kind, probe_kind};
 use super::time::{encode_span, encode_time, span, time};
@@ -34,7 +36,10 @@ pub fn encode_agent(sequence: u64, it: &AgentMessage) -> pb::StreamRequest {
         AgentMessage::Heartbeat { at } => Wire::Heartbeat(pb::Heartbeat { time: Some(encode_time(*at)) }),
         AgentMessage::Accepted { command } => Wire::Accepted(pb::Accepted { command: Some(encode_id(command.0)) }),
         AgentMessage::Outcome(it) => Wire::Outcome(encode_outcome_report(it)),
-        AgentMessage::Snapshots { number, answer } => Wire::Snapshots(encode_answer(*number, answer)),
+        AgentMessage::Answer { number, answer } => match answer {
+            Answer::Snapshots(it) => Wire::Snapshots(encode_answer(*number, it)),
+            Answer::Rehearsed(it) => Wire::Rehearsal(encode_rehearsal(*number, it)),
+        },
         AgentMessage::Goodbye { reason } => Wire::Goodbye(pb::Goodbye { reason: cut(reason) }),
     };
     pb::StreamRequest { sequence, message: Some(message) }
@@ -55,7 +60,11 @@ pub fn decode_agent(it: pb::StreamRequest) -> Result<(u64, AgentMessage), WireEr
         Wire::Outcome(it) => AgentMessage::Outcome(outcome_report(it).within("outcome")?),
         Wire::Snapshots(it) => {
             let (number, answer) = answer(it).within("snapshots")?;
-            AgentMessage::Snapshots { number, answer }
+            AgentMessage::Answer { number, answer: Answer::Snapshots(answer) }
+        }
+        Wire::Rehearsal(it) => {
+            let (number, rehearsed) = rehearsal(it).within("rehearsal")?;
+            AgentMessage::Answer { number, answer: Answer::Rehearsed(rehearsed) }
         }
         Wire::Goodbye(it) => AgentMessage::Goodbye { reason: prose("goodbye.reason", it.reason)? },
     };
@@ -102,7 +111,10 @@ pub fn encode_server(sequence: u64, it: &ServerMessage) -> pb::StreamResponse {
                 })
                 .collect(),
         }),
-        ServerMessage::Snapshots { number, ask } => Wire::AskSnapshots(encode_ask(*number, ask)),
+        ServerMessage::Ask { number, question } => match question {
+            Question::Snapshots(ask) => Wire::AskSnapshots(encode_ask(*number, ask)),
+            Question::Rehearse(steps) => Wire::Rehearse(encode_rehearse(*number, steps)),
+        },
         ServerMessage::Reconnect { after, reason } => {
             Wire::Reconnect(pb::Reconnect { after: Some(encode_span(*after)), reason: cut(reason) })
         }
@@ -140,7 +152,11 @@ pub fn decode_server(it: pb::StreamResponse) -> Result<(u64, ServerMessage), Wir
         }
         Wire::AskSnapshots(it) => {
             let (number, ask) = ask(it).within("ask_snapshots")?;
-            ServerMessage::Snapshots { number, ask }
+            ServerMessage::Ask { number, question: Question::Snapshots(ask) }
+        }
+        Wire::Rehearse(it) => {
+            let (number, steps) = rehearse(it).within("rehearse")?;
+            ServerMessage::Ask { number, question: Question::Rehearse(steps) }
         }
         Wire::Reconnect(it) => ServerMessage::Reconnect {
             after: span("reconnect.after", it.after)?,

@@ -12,6 +12,7 @@ mod link;
 mod observation;
 mod outcome;
 mod part;
+mod rehearsal;
 mod snapshot;
 mod standing;
 mod step;

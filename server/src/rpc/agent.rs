@@ -212,7 +212,7 @@ impl Listener {
             }
             last = sequence;
             let message = match message {
-                AgentMessage::Snapshots { number, answer } => {
+                AgentMessage::Answer { number, answer } => {
                     self.link.questions.answered(&self.host, number, answer);
                     continue;
                 }
@@ -237,7 +237,7 @@ impl Listener {
         let host = self.host.clone();
         match message {
             AgentMessage::Hello { .. } => Err(protocol_error("Hello may be said only once in a stream").into()),
-            AgentMessage::Snapshots { .. } => Err(protocol_error("an answer is no event").into()),
+            AgentMessage::Answer { .. } => Err(protocol_error("an answer is no event").into()),
             AgentMessage::Report(report) => Ok(Event::Reported { host, report }),
             AgentMessage::Frame(frame) => Ok(Event::Frame { host, frame }),
             AgentMessage::Heartbeat { .. } => Ok(Event::Heartbeat { host }),

@@ -29,7 +29,11 @@ impl DiagnosticsService for Sweeps {
         let scope = name::scope("scope", &request.get_ref().scope)?;
         match ask(&self.inbox, by, Ask::Diagnose { scope }).await? {
             Reply::Begun { run, message } => Ok(Response::new(pb::RunDiagnosticsResponse { name: of(run), message })),
-            other @ (Reply::Done { .. } | Reply::Learned { .. } | Reply::NotFound { .. } | Reply::Refused { .. }) => {
+            other @ (Reply::Done { .. }
+            | Reply::Rehearsed { .. }
+            | Reply::Learned { .. }
+            | Reply::NotFound { .. }
+            | Reply::Refused { .. }) => {
                 let (_, message) = answer(other)?;
                 Ok(Response::new(pb::RunDiagnosticsResponse { name: String::new(), message }))
             }

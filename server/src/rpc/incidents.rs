@@ -1,8 +1,12 @@
 //! Faults from opening to closing, and repairs on request.
 
-use prunella_engine::Request as Ask;
+use std::sync::Arc;
+
+use prunella_engine::{Reply, Request as Ask};
 use prunella_model::incident::{Incident, Severity};
-use prunella_model::{IncidentId, OperatorName, RepairName};
+use prunella_model::question::Rehearsal;
+use prunella_model::step::TargetStep;
+use prunella_model::{HostId, IncidentId, OperatorName, RepairName};
 use prunella_proto::control::v1 as pb;
 use prunella_proto::control::v1::incident_service_server::IncidentService;
 use tonic::{Request, Response, Status};
@@ -11,6 +15,8 @@ use super::name::Within;
 use super::{answer, ask, error, incident_view, name, operator, page, text};
 use crate::closed::Archive;
 use crate::driver::Inbox;
+use crate::questions::Questions;
+use crate::sessions::Sessions;
 
 /// The longest name of a report, in bytes.
 const REPORT_ID_MAX: usize = 128;
@@ -22,6 +28,10 @@ pub struct Incidents {
     pub inbox: Inbox,
     /// Closed incidents.
     pub history: Archive,
+    /// Connected agents.
+    pub sessions: Arc<Sessions>,
+    /// Questions to them.
+    pub questions: Arc<Questions>,
 }
 
 #[tonic::async_trait]
@@ -155,8 +165,39 @@ impl Incidents {
         let repair = repair.map_err(|error| error::invalid("repair", error))?;
         let why = text("why", request.why.clone())?;
         let asked = Ask::Repair { target, repair, why, dry_run: request.validate_only, chain: request.chain };
-        let (incident, message) = answer(ask(&self.inbox, by, asked).await?)?;
-        Ok(pb::RunRepairResponse { incident: incident.map(name::of_incident).unwrap_or_default(), message })
+        let reply = ask(&self.inbox, by, asked).await?;
+        let rehearsal = match &reply {
+            Reply::Rehearsed { host, steps, .. } => Some(self.rehearse(host, steps).await),
+            Reply::Done { .. }
+            | Reply::Learned { .. }
+            | Reply::Begun { .. }
+            | Reply::NotFound { .. }
+            | Reply::Refused { .. } => None,
+        };
+        let (incident, message) = answer(reply)?;
+        Ok(pb::RunRepairResponse { incident: incident.map(name::of_incident).unwrap_or_default(), message, rehearsal })
+    }
+
+    /// What the host's agent says of the steps. That it is away is an answer, too: the rest holds without it.
+    async fn rehearse(&self, host: &HostId, steps: &[TargetStep]) -> pb::Rehearsal {
+        let names = steps.iter().map(|it| it.step.kind().as_str().to_owned());
+        let mut it = pb::Rehearsal { host: name::of_host(host), ..Default::default() };
+        let told = match self.questions.rehearse(&self.sessions, host, steps.to_vec()).await {
+            Err(status) => {
+                it.unanswered = Some(status.message().to_owned());
+                Vec::new()
+            }
+            Ok(Rehearsal::Refused { why }) => {
+                it.refused = Some(why);
+                Vec::new()
+            }
+            Ok(Rehearsal::Told(all)) => all,
+        };
+        it.steps = names
+            .zip(told)
+            .map(|(step, told)| pb::RehearsedStep { step, possible: told.possible, text: told.text })
+            .collect();
+        it
     }
 }
 

@@ -137,7 +137,11 @@ impl Learning {
                     sum.restored_records = sum.restored_records.saturating_add(count(restored));
                     sum.known_records = sum.known_records.saturating_add(count(known));
                 }
-                other @ (Reply::Done { .. } | Reply::Begun { .. } | Reply::NotFound { .. } | Reply::Refused { .. }) => {
+                other @ (Reply::Done { .. }
+                | Reply::Rehearsed { .. }
+                | Reply::Begun { .. }
+                | Reply::NotFound { .. }
+                | Reply::Refused { .. }) => {
                     answer(other)?;
                 }
             }

@@ -56,7 +56,7 @@ async fn ask(inbox: &Inbox, by: OperatorName, request: prunella_engine::Request)
 /// The engine's answer, as a result.
 fn answer(reply: Reply) -> Result<(Option<IncidentId>, String), Status> {
     match reply {
-        Reply::Done { incident, message } => Ok((incident, message)),
+        Reply::Done { incident, message } | Reply::Rehearsed { incident, message, .. } => Ok((incident, message)),
         Reply::Learned { new, .. } => Ok((None, format!("{new} new"))),
         Reply::Begun { message, .. } => Ok((None, message)),
         Reply::NotFound { what } => Err(error::not_found(&what)),

@@ -29,7 +29,7 @@ pub struct Snapshots {
 
 impl Snapshots {
     async fn question(&self, host: &HostId, ask: SnapshotAsk) -> Result<Vec<SnapshotReport>, Status> {
-        self.questions.ask(&self.sessions, host, ask).await
+        self.questions.snapshots(&self.sessions, host, ask).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prunella_model::host::{FileReport, HostReport, Permit, ProbeReport, TargetReport};
 use prunella_model::link::{AgentMessage, ServerMessage};
 use prunella_model::observation::{Finding, Frame, Instance, Observation, ProbeKind, Sha256, Status};
+use prunella_model::question::{Answer, Question};
 use prunella_model::snapshot::{SnapshotAnswer, SnapshotAsk, SnapshotKind, SnapshotReport};
 use prunella_model::step::{Step, StepKind};
 use prunella_model::{PartName, ProbeName, TargetName};
@@ -66,7 +67,7 @@ async fn serve(mut session: Session, intact: bool) -> Vec<Step> {
     let serving = async {
         loop {
             match tokio::time::timeout(Duration::from_millis(200), session.hear()).await {
-                Ok(Ok(Some(ServerMessage::Snapshots { number, ask }))) => {
+                Ok(Ok(Some(ServerMessage::Ask { number, question: Question::Snapshots(ask) }))) => {
                     let answer = match ask {
                         SnapshotAsk::List => SnapshotAnswer::Snapshots(vec![kept(None)]),
                         SnapshotAsk::Verify { id: None | Some(17) } => {
@@ -75,7 +76,7 @@ async fn serve(mut session: Session, intact: bool) -> Vec<Step> {
                         SnapshotAsk::Verify { .. } => SnapshotAnswer::Failed { why: "there is no snapshot 18".into() },
                         SnapshotAsk::Take { .. } => SnapshotAnswer::Snapshots(Vec::new()),
                     };
-                    session.say(AgentMessage::Snapshots { number, answer }).await;
+                    session.say(AgentMessage::Answer { number, answer: Answer::Snapshots(answer) }).await;
                 }
                 Ok(Ok(Some(ServerMessage::Command(command)))) => {
                     let delivery = wire::decode_delivery(&command.delivery.payload).unwrap();

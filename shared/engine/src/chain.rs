@@ -473,6 +473,9 @@ fn said_before(text: &str, reply: Reply) -> Reply {
     match reply {
         Reply::Done { incident, message } => Reply::Done { incident, message: format!("{text}: {message}") },
         Reply::Refused { reason, message } => Reply::Refused { reason, message: format!("{text}: {message}") },
+        Reply::Rehearsed { incident, message, host, steps } => {
+            Reply::Rehearsed { incident, message: format!("{text}: {message}"), host, steps }
+        }
         other @ (Reply::Learned { .. } | Reply::Begun { .. } | Reply::NotFound { .. }) => other,
     }
 }

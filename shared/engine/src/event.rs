@@ -13,6 +13,7 @@ use prunella_model::outcome::OutcomeReport;
 use prunella_model::policy::{FleetPolicy, Mode, Scope};
 use prunella_model::record::{AuditEntry, Change};
 use prunella_model::standing::StandingOrders;
+use prunella_model::step::TargetStep;
 use prunella_model::{
     CommandId, Generation, HostId, IncidentId, MaintenanceName, OperatorName, PartName, RepairName, TargetName,
     TargetRef, Timestamp,
@@ -265,6 +266,17 @@ pub enum Reply {
         restored: usize,
         /// Records that change nothing.
         known: usize,
+    },
+    /// It was only rehearsed: nothing was done. What the host says of the steps, only its agent knows.
+    Rehearsed {
+        /// The incident that is open, if there is one.
+        incident: Option<IncidentId>,
+        /// What would be done, and what would hold it, in a line.
+        message: String,
+        /// Where.
+        host: HostId,
+        /// The steps, in their order.
+        steps: Vec<TargetStep>,
     },
     /// A sweep has begun.
     Begun {

@@ -235,6 +235,7 @@ impl Engine {
         let steps = crate::plan::names(&plan.steps);
         let brakes = if said.is_empty() { "no brake would hold it".to_owned() } else { said.join("; ") };
         let message = format!("would run {} ({steps}); {brakes}; nothing was done", plan.repair);
-        Reply::Done { incident: self.target_at(key).incident, message }
+        let host = self.reference(key).host;
+        Reply::Rehearsed { incident: self.target_at(key).incident, message, host, steps: plan.steps }
     }
 }

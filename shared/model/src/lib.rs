@@ -16,6 +16,7 @@ pub mod observation;
 pub mod outcome;
 pub mod part;
 pub mod policy;
+pub mod question;
 pub mod record;
 pub mod scope;
 pub mod snapshot;

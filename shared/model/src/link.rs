@@ -10,7 +10,7 @@ use crate::command::{Challenge, Envelope, SignedCommand, TrustBundle};
 use crate::host::HostReport;
 use crate::observation::{Frame, ProbeKind};
 use crate::outcome::OutcomeReport;
-use crate::snapshot::{SnapshotAnswer, SnapshotAsk};
+use crate::question::{Answer, Question};
 use crate::{CommandId, TargetName, Timestamp};
 
 /// The version of the agent's protocol that this program speaks.
@@ -46,12 +46,12 @@ pub enum AgentMessage {
     },
     /// What became of a command. Said again in each stream until acknowledged.
     Outcome(OutcomeReport),
-    /// The answer to [`ServerMessage::Snapshots`].
-    Snapshots {
+    /// The answer to [`ServerMessage::Ask`].
+    Answer {
         /// The number of the question.
         number: u64,
         /// The answer.
-        answer: SnapshotAnswer,
+        answer: Answer,
     },
     /// The agent ends this stream on purpose.
     Goodbye {
@@ -101,12 +101,12 @@ pub enum ServerMessage {
     /// How often probes of these kinds shall look, within the host's own bounds. A kind that is not named looks as its
     /// administrator says.
     Intervals(Vec<(ProbeKind, Duration)>),
-    /// Answer a question about snapshots.
-    Snapshots {
+    /// Answer a question.
+    Ask {
         /// Comes back with the answer.
         number: u64,
         /// The question.
-        ask: SnapshotAsk,
+        question: Question,
     },
     /// Come back later.
     Reconnect {

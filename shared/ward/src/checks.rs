@@ -5,7 +5,7 @@ use std::time::Duration;
 use prunella_model::command::{Delivery, Intent, LIFETIME_MAX, Precondition, SCHEMA, STEPS_MAX};
 use prunella_model::outcome::Refusal;
 use prunella_model::part::Act;
-use prunella_model::step::{Effect, Risk, Step};
+use prunella_model::step::{Effect, Risk, Step, TargetStep};
 use prunella_model::{FleetName, HostId, PartName, TargetName};
 use prunella_seal::{Delegation, HostScope};
 
@@ -175,8 +175,8 @@ pub(crate) fn understatement(intent: &Intent) -> Check {
     }
 }
 
-pub(crate) fn step_count(intent: &Intent) -> Check {
-    match intent.steps.len() {
+pub(crate) fn step_count(steps: &[TargetStep]) -> Check {
+    match steps.len() {
         1..=STEPS_MAX => Ok(()),
         found => Err(Refusal::StepCount { found: found as u64, limit: STEPS_MAX as u64 }),
     }
@@ -186,9 +186,7 @@ pub(crate) fn step_count(intent: &Intent) -> Check {
 pub(crate) fn named(policy: &LocalPolicy, intent: &Intent) -> Check {
     let not_named = |what: String| Refusal::NotNamed { what };
     let target = |name: &TargetName| policy.targets.get(name).ok_or_else(|| not_named(format!("target {name}")));
-    for it in &intent.steps {
-        part_named(target(&it.target)?, &it.target, &it.step)?;
-    }
+    parts_named(policy, &intent.steps)?;
     let observed = intent.preconditions.iter().filter_map(|it| match it {
         Precondition::Boot(_) => None,
         Precondition::Instance { target, .. } => Some((target, None)),
@@ -202,6 +200,14 @@ pub(crate) fn named(policy: &LocalPolicy, intent: &Intent) -> Check {
         }
     }
     Ok(())
+}
+
+/// The same of steps alone.
+pub(crate) fn parts_named(policy: &LocalPolicy, steps: &[TargetStep]) -> Check {
+    steps.iter().try_for_each(|it| {
+        let not_named = || Refusal::NotNamed { what: format!("target {}", it.target) };
+        part_named(policy.targets.get(&it.target).ok_or_else(not_named)?, &it.target, &it.step)
+    })
 }
 
 fn part_named(policy: &TargetPolicy, target: &TargetName, step: &Step) -> Check {
@@ -247,8 +253,8 @@ fn use_named(policy: &TargetPolicy, target: &TargetName, part: &PartName, act: &
     }
 }
 
-pub(crate) fn permitted(policy: &LocalPolicy, intent: &Intent) -> Check {
-    let forbidden = intent.steps.iter().find(|it| {
+pub(crate) fn permitted(policy: &LocalPolicy, steps: &[TargetStep]) -> Check {
+    let forbidden = steps.iter().find(|it| {
         let permits = policy.targets.get(&it.target).map(|it| &it.permits);
         !permits.is_some_and(|permits| permits.contains_key(&it.step.kind()))
     });
@@ -270,24 +276,25 @@ pub(crate) fn pause(policy: &LocalPolicy, facts: &impl Facts) -> Check {
 
 /// A dry run costs nothing.
 pub(crate) fn budgets(ward: &Ward, intent: &Intent, now: Moment) -> Check {
-    if intent.dry_run {
-        return Ok(());
-    }
-    let over = |it: &prunella_model::step::TargetStep, limit| {
-        Err(Refusal::OverBudget { step: it.step.kind(), target: it.target.clone(), limit })
-    };
-    for it in &intent.steps {
+    if intent.dry_run { Ok(()) } else { room(ward, &intent.steps, now) }
+}
+
+/// Whether the budgets have room for these steps.
+pub(crate) fn room(ward: &Ward, steps: &[TargetStep], now: Moment) -> Check {
+    let over =
+        |it: &TargetStep, limit| Err(Refusal::OverBudget { step: it.step.kind(), target: it.target.clone(), limit });
+    for it in steps {
         let (kind, target) = (it.step.kind(), &it.target);
         let permit = ward.policy.targets.get(target).and_then(|known| known.permits.get(&kind));
         let limit = permit.map_or(0, |permit| permit.per_hour);
-        let own = intent.steps.iter().filter(|other| other.step.kind() == kind && other.target == *target).count();
+        let own = steps.iter().filter(|other| other.step.kind() == kind && other.target == *target).count();
         let spent = ward.budget.steps(now.boot, kind, target) as usize;
         if spent + own > limit as usize {
             return over(it, limit);
         }
     }
     let host = ward.policy.per_hour;
-    match intent.steps.first() {
+    match steps.first() {
         Some(first) if ward.budget.commands(now.boot) >= host => over(first, host),
         Some(_) | None => Ok(()),
     }

@@ -179,9 +179,9 @@ impl Ward {
         checks::approvals(&self.policy, intent, 0)?;
         checks::danger(intent)?;
         checks::understatement(intent)?;
-        checks::step_count(intent)?;
+        checks::step_count(&intent.steps)?;
         checks::named(&self.policy, intent)?;
-        checks::permitted(&self.policy, intent)
+        checks::permitted(&self.policy, &intent.steps)
     }
 }
 

@@ -410,6 +410,30 @@ fn budgets_count_what_came_before_a_restart_and_within_the_command() {
 }
 
 #[test]
+fn steps_that_are_only_asked_about_meet_the_same_refusals_and_cost_nothing() {
+    let asked = |change: &dyn Fn(&mut Case)| {
+        let mut case = case();
+        change(&mut case);
+        let before = format!("{:?}", case.ward);
+        let would = case.ward.would(&case.opened.intent.steps, case.now, &case.host);
+        assert_eq!(format!("{:?}", case.ward), before, "asking must not move any mark");
+        assert_eq!(would.clone().err(), case.judge().err(), "a command would be judged in another way");
+        would.err().map(|it| it.code())
+    };
+    let db = TargetName::new("db").unwrap();
+    let directory = PartName::new("etc").unwrap();
+    assert_eq!(asked(&|_| {}), None);
+    assert_eq!(asked(&|c| c.opened.intent.steps.clear()), Some("STEP_COUNT"));
+    assert_eq!(asked(&|c| c.opened.intent.steps[0].target = db.clone()), Some("NOT_NAMED"));
+    let clean = || Step::CleanDirectory { directory: directory.clone(), until_percent: 50 };
+    assert_eq!(asked(&|c| set_step(c, clean())), Some("NOT_NAMED"));
+    assert_eq!(asked(&|c| set_step(c, Step::StartService)), Some("NOT_PERMITTED"));
+    assert_eq!(asked(&|c| c.host.paused = Some("maintenance".to_owned())), Some("PAUSED"));
+    assert_eq!(asked(&|c| c.host.observe_only = Some("the ledger is lost".to_owned())), Some("OBSERVE_ONLY"));
+    assert_eq!(asked(&|c| c.opened.intent.steps = vec![restart(); 4]), Some("OVER_BUDGET"));
+}
+
+#[test]
 fn what_the_decision_stood_on_must_still_hold() {
     check(|c| c.host.boot = BootId("boot-2".to_owned()), "PRECONDITION");
     check(|c| c.host.instance = Some(Instance("43".into())), "PRECONDITION");

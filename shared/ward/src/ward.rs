@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prunella_model::command::Challenge;
 use prunella_model::outcome::Refusal;
-use prunella_model::step::TargetStep;
+use prunella_model::step::{Risk, TargetStep};
 use prunella_model::{CommandId, FleetName, Generation, HostId};
 use prunella_seal::{Delegation, Opened};
 
@@ -123,9 +123,9 @@ impl Ward {
         checks::approvals(&self.policy, intent, *approvals)?;
         checks::danger(intent)?;
         checks::understatement(intent)?;
-        checks::step_count(intent)?;
+        checks::step_count(&intent.steps)?;
         checks::named(&self.policy, intent)?;
-        checks::permitted(&self.policy, intent)?;
+        checks::permitted(&self.policy, &intent.steps)?;
         checks::pause(&self.policy, facts)?;
         checks::budgets(self, intent, now)?;
         checks::preconditions(intent, facts)?;
@@ -140,5 +140,21 @@ impl Ward {
         let late = now.wall.since(intent.expires_at);
         let lapsed = (!late.is_zero()).then_some(late);
         Ok(Accepted { command: intent.id, generation: delivery.generation, lapsed })
+    }
+
+    /// Whether these steps would be carried out if a command with them were trusted: dangerous classes → number of
+    /// steps → local policy → pause and budgets. Nothing changes by asking.
+    ///
+    /// # Errors
+    /// The first [`Refusal`] that applies.
+    pub fn would(&self, steps: &[TargetStep], now: Moment, facts: &impl Facts) -> Result<(), Refusal> {
+        if steps.iter().any(|it| it.step.risk() == Risk::Dangerous) {
+            return Err(Refusal::Dangerous);
+        }
+        checks::step_count(steps)?;
+        checks::parts_named(&self.policy, steps)?;
+        checks::permitted(&self.policy, steps)?;
+        checks::pause(&self.policy, facts)?;
+        checks::room(self, steps, now)
     }
 }

@@ -511,7 +511,9 @@ impl World {
                 Reply::Learned { new, restored, known } => {
                     self.say(&format!("reply: {new} new, {restored} restored, {known} known"));
                 }
-                Reply::Begun { message, .. } => self.say(&format!("reply: {message}")),
+                Reply::Begun { message, .. } | Reply::Rehearsed { message, .. } => {
+                    self.say(&format!("reply: {message}"))
+                }
                 Reply::NotFound { what } => self.say(&format!("reply: not found: {what}")),
                 Reply::Refused { reason, message } => self.say(&format!("reply: {reason}: {message}")),
             },
