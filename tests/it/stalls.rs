@@ -33,14 +33,24 @@ impl Manager {
     }
 }
 
+/// The agent; it ends in good order, also when the test fails, so that its service ends with it.
+struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.0.signal(Signal::CONT);
+        end_all(std::slice::from_mut(&mut self.0));
+    }
+}
+
 /// Starts the lab's agent again as a service manager would.
-fn start_notifying(lab: &mut Lab, socket: &Path) -> Child {
+fn start_notifying(lab: &mut Lab, socket: &Path) -> Agent {
     lab.fleet.take_agent().unwrap().kill().unwrap();
     let config = lab.fleet.dir().agent_dir(&lab.host).join("agent.toml");
     let args = ["agent".into(), "--config".into(), config.into_os_string()];
     let socket = socket.to_str().unwrap();
     let envs = [("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", "30000000")];
-    Child::start(&program(), "the agent", &args, &envs, &lab.fleet.log("lab-1")).unwrap()
+    Agent(Child::start(&program(), "the agent", &args, &envs, &lab.fleet.log("lab-1")).unwrap())
 }
 
 async fn state_of(lab: &Lab) -> pb::host::State {
@@ -67,15 +77,15 @@ fn a_stalled_agent_does_not_feed_its_watchdog_and_is_silent_until_it_goes_on() {
         }
         wait("the host is online", async || state_of(lab).await == pb::host::State::Online).await;
 
-        agent.signal(Signal::STOP);
-        wait("the agent stands still", async || is_stopped(agent.pid())).await;
+        agent.0.signal(Signal::STOP);
+        wait("the agent stands still", async || is_stopped(agent.0.pid())).await;
         manager.forget();
         wait("the host is silent", async || state_of(lab).await == pb::host::State::Silent).await;
         assert!(lab.records.first("repair_started").is_none(), "unreachable is not broken");
         let fed = timeout(UNFED, manager.0.recv(&mut [0; 64])).await;
         assert!(fed.is_err(), "something feeds the watchdog while the loop stands still");
 
-        agent.signal(Signal::CONT);
+        agent.0.signal(Signal::CONT);
         assert_eq!(manager.hear().await, "WATCHDOG=1");
         wait("the host is back", async || state_of(lab).await == pb::host::State::Online).await;
         kill(&service, Signal::KILL);
@@ -85,6 +95,5 @@ fn a_stalled_agent_does_not_feed_its_watchdog_and_is_silent_until_it_goes_on() {
         let environment = std::fs::read(format!("/proc/{}/environ", run.pid)).unwrap();
         let names = String::from_utf8_lossy(&environment);
         assert!(!names.contains("NOTIFY_SOCKET") && !names.contains("WATCHDOG_USEC"), "{names:?}");
-        end_all(&mut [agent]);
     });
 }

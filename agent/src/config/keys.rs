@@ -209,6 +209,13 @@ impl Keys<'_> {
         Ok(given.map(Spanned::into_inner).or_else(|| self.default(name).parse().ok()))
     }
 
+    /// A whole number of things, at least one; none when it is left out and has no default.
+    pub(crate) fn count(&self, name: &str) -> Checked<Option<u32>> {
+        let fits = |it: &Value| u32::try_from(it.as_integer()?).ok().filter(|it| *it > 0);
+        let given = self.read(name, "a whole number, at least 1", fits)?;
+        Ok(given.map(Spanned::into_inner).or_else(|| self.default(name).parse().ok()))
+    }
+
     /// A share in percent, with a default.
     pub(crate) fn percent(&self, name: &str) -> Checked<f64> {
         let fits = |it: &Value| number(it).filter(|it| (0.0..=100.0).contains(it));

@@ -29,9 +29,9 @@ pub(crate) use part::PartState;
 
 pub use probes::{
     CertificateSubject, CgroupSubject, ClockSubject, ContainerSubject, DnsSubject, DomainSubject, DriftSubject,
-    GrpcSubject, HostPort, HttpSubject, KernelSubject, LogSubject, MetricsSubject, MountSubject, PluginSubject,
-    PostgresAddress, PostgresLogin, PostgresSubject, QueueSource, QueueSubject, RecordType, RedisLogin, RedisSubject,
-    Selected, Subject, TcpSubject, Url, Verdict, guide,
+    GrpcSubject, HaproxySubject, HostPort, HttpSubject, KernelSubject, LogSubject, MetricsSubject, MountSubject,
+    PluginSubject, PostgresAddress, PostgresLogin, PostgresSubject, QueueSource, QueueSubject, RecordType, RedisLogin,
+    RedisSubject, Selected, Subject, TcpSubject, Url, Verdict, guide,
 };
 
 /// Why `agent.toml` cannot be used.

@@ -11,6 +11,7 @@ mod drift;
 pub(crate) mod events;
 pub(crate) mod file;
 mod grpc;
+mod haproxy;
 mod host;
 mod http;
 mod kernel;

@@ -12,12 +12,12 @@ use tokio::sync::Semaphore;
 use super::kit::measures::{SERIES_MAX, plain};
 use super::kit::tls::Roots;
 use super::{
-    Probe, certificate, cgroup, clock, container, directory, dns, domain, drift, events, file, grpc, host, http,
-    kernel, locks, log, metrics, mount, plugin, postgres, process, queue, redis, series, tcp,
+    Probe, certificate, cgroup, clock, container, directory, dns, domain, drift, events, file, grpc, haproxy, host,
+    http, kernel, locks, log, metrics, mount, plugin, postgres, process, queue, redis, series, tcp,
 };
 use crate::board::{Board, Look, Slot};
 use crate::config::{
-    AgentConfig, CgroupSubject, ProbeConfig, QueueSource, QueueSubject, Selected, Subject, TargetConfig,
+    AgentConfig, CgroupSubject, HaproxySubject, ProbeConfig, QueueSource, QueueSubject, Selected, Subject, TargetConfig,
 };
 use crate::senses::Part;
 use crate::services::Services;
@@ -50,6 +50,7 @@ pub(super) enum Kind {
     Clock(clock::Clock),
     Kernel(kernel::Kernel),
     Locks(locks::Locks),
+    Haproxy(haproxy::Haproxy),
 }
 
 /// All probes of the host, before they begin.
@@ -228,6 +229,7 @@ impl Maker<'_> {
                 Kind::Locks(locks::Locks::new(&self.config.host, targets))
             }
             Subject::Cgroup(subject) => Kind::Cgroup(self.cgroup(target, subject)),
+            Subject::Haproxy(subject) => Kind::Haproxy(self.haproxy(target, config, subject)),
             Subject::Queue(subject) => Kind::Queue(self.queue(target, config, subject)),
         })
     }
@@ -244,6 +246,18 @@ impl Maker<'_> {
             kills: series("oom_kills"),
         };
         cgroup::Cgroup::new(Path::new(cgroup::ROOT), subject, all)
+    }
+
+    fn haproxy(&self, target: &TargetName, config: &ProbeConfig, subject: &HaproxySubject) -> haproxy::Haproxy {
+        let series = |metric: &str| series(self.board, target, &format!("{}.{metric}", config.name));
+        let all = haproxy::AllSeries {
+            healthy: series("servers_healthy"),
+            down: series("servers_down"),
+            away: series("servers_away"),
+            queue: series("queue"),
+            sessions: series("sessions"),
+        };
+        haproxy::Haproxy::new(subject, config.timeout, all)
     }
 
     fn queue(&self, target: &TargetName, config: &ProbeConfig, subject: &QueueSubject) -> queue::Queue {
@@ -297,6 +311,7 @@ impl Kind {
             Self::Clock(it) => Some(it.look(board).await),
             Self::Kernel(it) => Some(it.look(board)),
             Self::Locks(it) => Some(it.look(board, services)),
+            Self::Haproxy(it) => Some(it.look(board).await),
         }
     }
 }

@@ -62,7 +62,8 @@ words!(
         Drift,
         Queue,
         Metrics,
-        Locks
+        Locks,
+        Haproxy
     ]
 );
 words!(Level, "level", encode_level, level, [Good, Warning, Critical]);

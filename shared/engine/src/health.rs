@@ -26,7 +26,7 @@ const fn left(kind: ProbeKind) -> f64 {
         | ProbeKind::Postgres
         | ProbeKind::Redis
         | ProbeKind::Container => 20.0,
-        ProbeKind::Certificate | ProbeKind::Dns | ProbeKind::Domain => 40.0,
+        ProbeKind::Certificate | ProbeKind::Dns | ProbeKind::Domain | ProbeKind::Haproxy => 40.0,
         ProbeKind::Host | ProbeKind::Directory | ProbeKind::Mount | ProbeKind::Cgroup | ProbeKind::Kernel => 50.0,
         ProbeKind::File | ProbeKind::Drift | ProbeKind::Plugin | ProbeKind::Clock => 60.0,
         ProbeKind::Log | ProbeKind::Queue | ProbeKind::Metrics | ProbeKind::Locks => 70.0,

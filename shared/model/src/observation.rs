@@ -62,6 +62,8 @@ pub enum ProbeKind {
     Metrics,
     /// Who waits for whose file locks.
     Locks,
+    /// The servers of a backend of HAProxy.
+    Haproxy,
 }
 
 /// What a probe's verdict is evidence of.
@@ -77,7 +79,7 @@ pub enum Tells {
 
 impl ProbeKind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Host,
         Self::Process,
         Self::Http,
@@ -103,6 +105,7 @@ impl ProbeKind {
         Self::Queue,
         Self::Metrics,
         Self::Locks,
+        Self::Haproxy,
     ];
 
     /// The kind's name in configuration and output.
@@ -134,6 +137,7 @@ impl ProbeKind {
             Self::Queue => "queue",
             Self::Metrics => "metrics",
             Self::Locks => "locks",
+            Self::Haproxy => "haproxy",
         }
     }
 
@@ -164,7 +168,8 @@ impl ProbeKind {
             | Self::Drift
             | Self::Queue
             | Self::Metrics
-            | Self::Locks => Tells::Part,
+            | Self::Locks
+            | Self::Haproxy => Tells::Part,
         }
     }
 

@@ -9,6 +9,7 @@ mod domain;
 mod drift;
 mod grpc;
 mod guide;
+mod haproxy;
 mod http;
 mod kernel;
 mod log;
@@ -41,6 +42,7 @@ pub use domain::DomainSubject;
 pub use drift::DriftSubject;
 pub use grpc::GrpcSubject;
 pub use guide::guide;
+pub use haproxy::HaproxySubject;
 pub use http::HttpSubject;
 pub use kernel::KernelSubject;
 pub use log::LogSubject;
@@ -91,6 +93,8 @@ pub enum Subject {
     Certificate(CertificateSubject),
     /// A name that must resolve.
     Dns(DnsSubject),
+    /// The servers of a backend of HAProxy.
+    Haproxy(HaproxySubject),
     /// Who waits for whose file locks.
     Locks,
     /// The kernel's log.
@@ -125,6 +129,7 @@ impl Subject {
             | Self::Directory(_)
             | Self::File(_)
             | Self::Container(_)
+            | Self::Haproxy(_)
             | Self::Cgroup(_)
             | Self::Mount(_)
             | Self::Drift(_)
@@ -166,6 +171,7 @@ impl Subject {
             Self::Redis(_) => ProbeKind::Redis,
             Self::Certificate(_) => ProbeKind::Certificate,
             Self::Dns(_) => ProbeKind::Dns,
+            Self::Haproxy(_) => ProbeKind::Haproxy,
             Self::Locks => ProbeKind::Locks,
             Self::Kernel(_) => ProbeKind::Kernel,
             Self::Domain(_) => ProbeKind::Domain,
@@ -225,7 +231,7 @@ pub(crate) static COMMON: [Key; 5] = [
 ];
 
 /// All kinds of probe that a `[[target.probe]]` or a `[[host.probe]]` may have.
-pub(crate) static ROWS: [&Row; 22] = [
+pub(crate) static ROWS: [&Row; 23] = [
     &own::PROCESS,
     &own::UNIT,
     &http::ROW,
@@ -243,6 +249,7 @@ pub(crate) static ROWS: [&Row; 22] = [
     &cgroup::ROW,
     &mount::ROW,
     &drift::ROW,
+    &haproxy::ROW,
     &queue::ROW,
     &metrics::ROW,
     &clock::ROW,

@@ -1,4 +1,4 @@
-//! Probes against the real programs, where they are installed: `redis-server`, `postgresql`, `dnsmasq`.
+//! Probes against the real programs, where they are installed: `redis-server`, `postgresql`, `dnsmasq`, `haproxy`.
 //!
 //! A test whose program is missing says so and proves nothing.
 
@@ -281,4 +281,107 @@ async fn postgres_is_asked_in_its_own_words() {
     assert!(matches!(crowded.finding, Finding::BadAnswer { .. }) && crowded.status == Status::Down, "{crowded:?}");
     let gone = look("address = \"127.0.0.1:1\"").await;
     assert!(matches!(gone.finding, Finding::Unreachable { .. }), "{gone:?}");
+}
+
+/// Answers on a Unix socket, however it is asked: with a text, or never.
+fn answering(path: &Path, answer: Option<&'static [u8]>) {
+    let listener = tokio::net::UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // What is not read before the end would be an error of the connection.
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            match answer {
+                Some(answer) => stream.write_all(answer).await.unwrap(),
+                None => held.push(stream),
+            }
+        }
+    });
+}
+
+/// One command to HAProxy, for which its socket is of level `admin`.
+async fn command(socket: &Path, text: &str) {
+    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+    stream.write_all(format!("{text}\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer.trim(), "", "{text}");
+}
+
+#[tokio::test]
+async fn haproxy_tells_how_the_servers_of_a_backend_stand() {
+    let Some(program) = installed("haproxy") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("admin.sock");
+    let (first, second) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let (one, two, front) = (first.local_addr().unwrap(), second.local_addr().unwrap(), free_port());
+    let check = "check inter 50ms fall 1 rise 1";
+    // A frontend with the same name is not taken for the backend.
+    let text = format!(
+        "global\n stats socket {} mode 600 level admin\ndefaults\n mode tcp\n timeout connect 1s\n timeout client 5s\n \
+         timeout server 5s\nfrontend app\n bind 127.0.0.1:{front}\n default_backend app\nbackend app\n \
+         server one {one} {check}\n server two {two} {check}\nbackend spare\n server three {one}\n",
+        socket.display()
+    );
+    fs::write(dir.path().join("haproxy.cfg"), text).unwrap();
+    let probe = |socket: &str, more: &str| {
+        format!(
+            "[[target.probe]]\nkind = \"haproxy\"\nsocket = \"{socket}\"\ninterval = \"1d\"\ntimeout = \"2s\"\n{more}"
+        )
+    };
+    let app = probe("admin.sock", "backend = \"app\"");
+    let mut lab = Lab::new(dir.path(), &app).await;
+    let absent = lab.next("haproxy").await;
+    assert!(matches!(absent.finding, Finding::Unreachable { .. }), "{absent:?}");
+    let running = Running::start(Command::new(program).arg("-db").arg("-f").arg(dir.path().join("haproxy.cfg")));
+    let said = |level, text: &'static str| {
+        move |it: &Observation| it.finding == Finding::Checked { level, text: text.to_owned() }
+    };
+    lab.senses.probe_now(None);
+    lab.until("haproxy", said(Level::Good, "2 of 2 servers healthy")).await;
+    command(&socket, "set server app/one state maint").await;
+    lab.senses.probe_now(None);
+    let away = "1 of 2 servers healthy; in maintenance or drained: one";
+    lab.until("haproxy", said(Level::Good, away)).await;
+    let strict = Lab::new(dir.path(), &format!("{app}\nmin_healthy = 2")).await.next("haproxy").await;
+    assert!(said(Level::Critical, away)(&strict) && strict.status == Status::Down, "{strict:?}");
+    command(&socket, "set server app/one state ready").await;
+    lab.senses.probe_now(None);
+    lab.until("haproxy", said(Level::Good, "2 of 2 servers healthy")).await;
+    drop(first);
+    lab.senses.probe_now(None);
+    let down = lab.until("haproxy", said(Level::Warning, "1 of 2 servers healthy; down: one (L4CON)")).await;
+    assert_eq!(down.status, Status::Up);
+    drop(second);
+    lab.senses.probe_now(None);
+    let none = "0 of 2 servers healthy; down: one (L4CON), two (L4CON)";
+    assert_eq!(lab.until("haproxy", said(Level::Critical, none)).await.status, Status::Down);
+    let look = async |keys: &str| Lab::new(dir.path(), keys).await.next("haproxy").await;
+    let unchecked = look(&probe("admin.sock", "backend = \"spare\"")).await;
+    assert!(said(Level::Good, "1 of 1 servers healthy (1 of them without a check)")(&unchecked), "{unchecked:?}");
+    let gone = look(&probe("admin.sock", "backend = \"gone\"")).await;
+    assert!(matches!(&gone.finding, Finding::ProbeBroken { why } if why == "HAProxy has no backend gone"), "{gone:?}");
+    drop(running);
+    lab.senses.probe_now(None);
+    lab.until("haproxy", |it| matches!(it.finding, Finding::Unreachable { .. })).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_haproxys_is_told_within_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let all: [(&str, Option<&[u8]>); 4] =
+        [("mute", None), ("shut", Some(b"")), ("other", Some(b"+PONG\r\n")), ("bytes", Some(b"# pxname,\xff\n"))];
+    for (name, answer) in all {
+        answering(&dir.path().join(name), answer);
+        let keys = format!(
+            "[[target.probe]]\nkind = \"haproxy\"\nbackend = \"app\"\nsocket = \"{name}\"\ntimeout = \"200ms\""
+        );
+        let seen = Lab::new(dir.path(), &keys).await.next("haproxy").await;
+        match name {
+            "mute" => assert!(matches!(seen.finding, Finding::NoAnswer { .. }), "{seen:?}"),
+            "other" => assert!(matches!(seen.finding, Finding::ProbeBroken { .. }), "{seen:?}"),
+            _ => assert!(matches!(seen.finding, Finding::BadAnswer { .. }), "{seen:?}"),
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub(super) struct Check {
 pub(super) const FAILED: Check = Check {
     name: super::CHECK_FAILED,
     about: "A plugin, or another check of a part of the target, failed twice in a row (`count`).",
-    kinds: &[ProbeKind::Plugin, ProbeKind::Mount, ProbeKind::Queue, ProbeKind::Metrics],
+    kinds: &[ProbeKind::Plugin, ProbeKind::Mount, ProbeKind::Queue, ProbeKind::Metrics, ProbeKind::Haproxy],
     from: Level::Critical,
     severity: Severity::Medium,
     hold: Duration::ZERO,
@@ -56,6 +56,7 @@ pub(super) const WARNING: Check = Check {
         ProbeKind::Clock,
         ProbeKind::Queue,
         ProbeKind::Metrics,
+        ProbeKind::Haproxy,
     ],
     from: Level::Warning,
     severity: Severity::Low,
