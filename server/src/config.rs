@@ -11,6 +11,7 @@ use prunella_settings::{Located, Source, Spanned, environment};
 use serde::Deserialize;
 
 use crate::notify::config::Notify;
+use crate::traces::Traces;
 
 use crate::files::{self, FileError};
 
@@ -60,6 +61,9 @@ pub struct Config {
     /// Who is told of incidents.
     #[serde(default)]
     pub notify: Notify,
+    /// Where the traces of incidents go.
+    #[serde(default)]
+    pub traces: Traces,
 }
 
 /// Where to listen. Port 0 takes any free one.
@@ -256,6 +260,7 @@ impl Config {
         #[derive(Deserialize)]
         struct Places {
             notify: Option<Spanned<toml::Value>>,
+            traces: Option<Spanned<toml::Value>>,
             export: Option<ExportPlaces>,
             listen: Spanned<toml::Value>,
         }
@@ -271,6 +276,9 @@ impl Config {
         }
         if let Err(wrong) = config.notify.check() {
             return Err(source.at(places.notify.map_or(0..0, |it| it.span()), &wrong));
+        }
+        if let Err(wrong) = config.traces.check() {
+            return Err(source.at(places.traces.map_or(0..0, |it| it.span()), wrong));
         }
         let Listen { control, agents, http: _ } = config.listen;
         if control == agents && control.port() != 0 {
@@ -336,5 +344,7 @@ mod tests {
         let same = "fleet = \"f\"\n[listen]\ncontrol = \"127.0.0.1:7\"\nagents = \"127.0.0.1:7\"\n";
         assert!(error(same).contains("two different addresses"));
         assert!(error(&format!("{LEAST}[export]\nevery = \"0s\"\n")).starts_with("server.toml:6:9: "));
+        let traces = error(&format!("{LEAST}[traces]\nendpoint = \"collector:4318\"\n"));
+        assert!(traces.contains("\"collector:4318\" is no address of a collector"), "{traces}");
     }
 }

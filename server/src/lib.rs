@@ -30,6 +30,7 @@ pub mod serve;
 pub mod sessions;
 mod startup;
 pub mod store;
+pub mod traces;
 mod voice;
 mod wiring;
 

@@ -37,6 +37,7 @@ use crate::sessions::Sessions;
 use crate::startup::load;
 use crate::store::repository::RepositoryError;
 use crate::store::sled::OpenError;
+use crate::traces;
 use crate::wiring::{door, services};
 
 /// How long connections may take to end by themselves when the server stops: calls under way, and agents' farewells.
@@ -134,6 +135,9 @@ pub enum ServeError {
     /// Receivers of notifications cannot be reached safely.
     #[error("[notify] needs the system's certificate authorities, which cannot be read; install ca-certificates")]
     Notify(#[source] std::io::Error),
+    /// A collector of traces cannot be reached safely.
+    #[error("[traces] needs the system's certificate authorities, which cannot be read; install ca-certificates")]
+    Traces(#[source] std::io::Error),
     /// No random bytes, no signal handlers: the system is out of something.
     #[error("the system refused something basic")]
     System(#[from] std::io::Error),
@@ -268,6 +272,11 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
         clock: loaded.clock.clone(),
     })
     .map_err(ServeError::Notify)?;
+    let tracing = traces::start(
+        &config.traces,
+        traces::Exporter { fleet: config.fleet.clone(), services: gated.clone(), feed: Arc::clone(&feed) },
+    )
+    .map_err(ServeError::Traces)?;
     let http = http.map(|socket| {
         let tls = addresses.http.filter(|it| !http::is_local(*it)).map(|_| Arc::clone(&control.tls));
         let door = http::Door { socket, tls, names: config.public.names.clone() };
@@ -288,6 +297,7 @@ async fn start(config: &Config) -> Result<(Addresses, Running), ServeError> {
             .into_iter()
             .chain(http)
             .chain(telling)
+            .chain(tracing)
             .collect(),
         keeper: loaded.keeper,
     };

@@ -42,6 +42,12 @@ pub const KEYS: &[Key] = &[
     Key::of("trust.delegation", Kind::Text, "trust/delegation.json", "the delegation, signed by a fleet signer"),
     Key::of("export.every", Kind::Span, "10m", "how often the store is exported to `state/export`"),
     Key::maybe(
+        "traces.endpoint",
+        Kind::Text,
+        "none are told",
+        "where a collector takes the traces of incidents, as OTLP over HTTP",
+    ),
+    Key::maybe(
         "notify.dashboard",
         Kind::Text,
         "messages have no links",

@@ -9,7 +9,7 @@ pub mod format;
 pub mod message;
 mod progress;
 pub mod route;
-mod send;
+pub(crate) mod send;
 mod silence;
 
 use std::collections::BTreeMap;

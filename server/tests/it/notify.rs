@@ -217,3 +217,20 @@ async fn what_cannot_arrive_is_kept_and_a_silence_keeps_quiet() {
     let (_, body) = next(&mut got).await;
     assert!(body.to_string().contains("after the restart"), "{body}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_incident_that_is_over_is_one_trace_for_a_collector_that_was_busy() {
+    let (url, mut got) = receiver(&["503 Busy", "200 OK"]).await;
+    let fleet = Fleet::start_with(&format!("[traces]\nendpoint = \"{url}\"\n")).await;
+    let _session = with_host(&fleet, "h1").await;
+    let incident = report(&fleet, "h1", "high", "it smells of smoke").await;
+    let cancel = pb::CancelIncidentRequest { name: incident.clone(), why: "it was the kitchen".into() };
+    IncidentServiceClient::new(fleet.admin().await).cancel_incident(cancel).await.unwrap();
+    let (head, refused) = next(&mut got).await;
+    assert!(head.starts_with("post /v1/traces http/1.1") && head.contains("application/json"), "{head}");
+    let (_, trace) = next(&mut got).await;
+    assert_eq!(refused, trace, "the same trace, again");
+    let root = &trace["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+    assert!(root["attributes"].to_string().contains(&incident), "{root}");
+    assert_eq!(root["status"]["code"], 2, "a fault that was given up is no success: {root}");
+}
