@@ -142,7 +142,7 @@ pub struct Limits {
     /// Wait before a similar repair of the same target after one that did not hold; doubles each time.
     #[serde(with = "span")]
     pub cool_down: Duration,
-    /// Relapses of one target within six hours before a person is asked; within a day twice as many.
+    /// Relapses of one target within a day before a person is asked.
     pub relapses: u32,
     /// Repairs of one host in any hour.
     pub host_per_hour: u32,

@@ -14,10 +14,6 @@ const DOUBLINGS: u32 = 8;
 /// Relapses are counted for a day.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Relapses that come this soon count double: what held for hours did restore the service, and leaving that to a person who
-/// is on the way costs more than it saves.
-const SOON: Duration = Duration::from_secs(21_600);
-
 /// One repair in flight.
 pub(super) struct InFlight;
 
@@ -94,8 +90,7 @@ impl Brake for Flapping {
     }
 
     fn about(&self) -> &'static str {
-        "Relapses of the target within six hours, and twice as many within a day. At the limit a person must look; older \
-         relapses are forgotten."
+        "Relapses of the target within a day. At the limit a person must look; older relapses are forgotten."
     }
 
     fn class(&self) -> Class {
@@ -107,15 +102,13 @@ impl Brake for Flapping {
     }
 
     fn check(&self, ask: &Ask<'_>) -> Option<Stop> {
+        let relapses = crate::detect::rate::within(ask.engine.target_at(ask.key).relapses.iter(), DAY, ask.now());
         let limit = ask.engine.policy.limits.relapses;
-        let relapses =
-            |within| crate::detect::rate::within(ask.engine.target_at(ask.key).relapses.iter(), within, ask.now());
-        let spans = [(SOON, limit), (DAY, limit.saturating_mul(2))];
-        let mut beyond = spans.into_iter().filter(|(within, limit)| relapses(*within) >= crate::key::at(*limit));
-        let (within, limit) = beyond.next().filter(|_| !ask.rollback)?;
-        let (times, within) = (relapses(within), span(within));
+        if ask.rollback || relapses < crate::key::at(limit) {
+            return None;
+        }
         Some(Stop::Person {
-            why: format!("it relapsed {times} times within {within}; {limit} is the limit for repairing it unasked"),
+            why: format!("it relapsed {relapses} times within a day; {limit} is the limit for repairing it unasked"),
         })
     }
 }
