@@ -60,15 +60,14 @@ fn installed_peers_are_killed_in_turn_and_end_with_it() {
 fn what_an_agent_costs_is_measured_beside_whoever_is_installed() {
     let dir = TempDir::new().unwrap();
     let mut bench = prunella(&["bench", "agent", "--peers", "--targets", "3", "--probes", "process", "--json"]);
-    let bench = bench.args(["--seconds", "3"]).env("PATH", dir.path()).env("TMPDIR", dir.path());
+    // Longer than a heartbeat, which is all that an agent at rest has to say.
+    let bench = bench.args(["--seconds", "12"]).env("PATH", dir.path()).env("TMPDIR", dir.path());
     let output = bench.output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for key in ["rss_mib", "anonymous_mib", "pss_mib", "cpu_percent", "wakeups_per_second"] {
+    for key in ["rss_mib", "anonymous_mib", "pss_mib", "cpu_percent", "wakeups_per_second", "sent_bytes_per_second"] {
         assert!(said[key].as_f64().unwrap() > 0.0, "{key}: {said}");
     }
-    // Between two heartbeats there may be nothing to say.
-    assert!(said["sent_bytes_per_second"].as_f64().unwrap() >= 0.0, "{said}");
     // Without its services, which are its children.
     assert_eq!((&said["processes"], &said["targets"]), (&1.into(), &3.into()), "{said}");
     let rows = said["peers"].as_array().unwrap();

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::operators::fleet;
 use crate::support::{kill, run, stderr, wait, with_lab};
-use crate::tidy::root;
+use crate::tidy::{root, sources};
 
 /// The documents for people: the first page and the book.
 pub(crate) fn pages() -> Vec<(PathBuf, String)> {
@@ -158,4 +158,20 @@ fn the_tuned_policies_are_valid() {
         let output = run(&["rules", "check", &file.display().to_string()]);
         assert_eq!(output.status.code(), Some(0), "{policy}\n{}", stderr(&output));
     }
+}
+
+/// What the page of troubles quotes is what the programs say, word by word: a person at night searches for it.
+#[test]
+fn what_the_page_of_troubles_quotes_is_what_is_said() {
+    let page = std::fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let said: String =
+        sources().into_iter().filter(|(path, _)| !path.ends_with("book.rs")).map(|(_, text)| text).collect();
+    // A text may be broken over lines of the source.
+    let said = said.split("\\\n").map(str::trim_start).collect::<String>();
+    let rows = page.lines().filter_map(|it| it.strip_prefix("| ")?.split(" | ").next());
+    let quoted: Vec<&str> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(quoted.len() >= 15, "{quoted:?}");
+    let parts = quoted.iter().flat_map(|it| it.split('…').map(|it| it.trim().trim_end_matches(':')));
+    let unsaid: Vec<&str> = parts.filter(|it| it.len() > 3 && !said.contains(it)).collect();
+    assert!(unsaid.is_empty(), "nothing says {unsaid:?}");
 }
