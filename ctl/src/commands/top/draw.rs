@@ -69,6 +69,9 @@ fn heading(state: &State) -> Vec<Line<'static>> {
         (Tone::Warning, count(u64::from(it.open), "open incident", "open incidents"))
     } else if it.time.0.is_none() {
         (Tone::Faint, "nothing is known yet".to_owned())
+    } else if matches!(state.link, Link::Lost(_)) {
+        // What is not heard any more proves nothing.
+        (Tone::Faint, "all was well".to_owned())
     } else {
         (Tone::Good, "all is well".to_owned())
     };
@@ -78,16 +81,22 @@ fn heading(state: &State) -> Vec<Line<'static>> {
         link,
     ];
     let absent = if it.absent.is_empty() { String::new() } else { format!(" ({})", clean(&it.absent.join(" "))) };
-    let second = format!(
-        "mode {}   {} targets   {} open, {} held   hosts {} online, {} silent, {} left{absent}",
-        it.mode, it.targets, it.open, it.held, it.hosts.online, it.hosts.silent, it.hosts.left
-    );
+    let second = if it.time.0.is_none() {
+        output::ABSENT.to_owned()
+    } else {
+        format!(
+            "mode {}   {} targets   {} open, {} held   hosts {} online, {} silent, {} left{absent}",
+            it.mode, it.targets, it.open, it.held, it.hosts.online, it.hosts.silent, it.hosts.left
+        )
+    };
     vec![Line::from(first), Line::from(second)]
 }
 
 fn incidents(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let shown = state.shown();
+    let known = state.snapshot.time.0.is_some();
     let title = match state.filter.as_str() {
+        _ if !known => " Open incidents ".to_owned(),
         "" => format!(" {} ", count(shown.len() as u64, "open incident", "open incidents")),
         filter => {
             format!(" {} of {} open incidents with {} ", shown.len(), state.snapshot.incidents.len(), clean(filter))
@@ -95,7 +104,11 @@ fn incidents(frame: &mut Frame<'_>, state: &State, area: Rect) {
     };
     let block = Block::new().borders(Borders::TOP).title(title);
     if shown.is_empty() {
-        let text = if state.filter.is_empty() { "Nothing is open." } else { "Nothing has that; Esc shows everything." };
+        let text = match state.filter.as_str() {
+            _ if !known => output::ABSENT,
+            "" => "Nothing is open.",
+            _ => "Nothing has that; Esc shows everything.",
+        };
         return frame.render_widget(Paragraph::new(text).block(block), area);
     }
     let rows = shown.iter().map(|it| row(it));

@@ -88,7 +88,22 @@ fn what_is_not_live_says_so() {
     state.link = Link::Lost("connection refused".to_owned());
     let text = screen(&state, 80, 24);
     assert!(text.contains("NOT LIVE, as of 12:00:00.000: connection refused"), "{text}");
-    assert!(screen(&State::new(), 80, 24).contains("nothing is known yet"));
+    let unknown = screen(&State::new(), 80, 24);
+    assert!(
+        unknown.contains("nothing is known yet") && !unknown.contains('0') && !unknown.contains("Nothing is open"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn what_is_not_heard_any_more_is_not_well() {
+    let mut state = State::new();
+    state.update(Snapshot { time: sample::now(), ..Snapshot::default() });
+    state.link = Link::Live;
+    assert!(screen(&state, 80, 24).contains("all is well"));
+    state.link = Link::Lost("connection refused".to_owned());
+    let text = screen(&state, 80, 24);
+    assert!(text.contains("all was well") && !text.contains("all is well"), "{text}");
 }
 
 #[test]
